@@ -1,0 +1,120 @@
+"""
+The kind of database an outbox may live in: a write is answered when a majority has it on disk.
+
+MongoDB alone on its own (no replica set) has lost acknowledged writes in our kill tests, so it is refused.
+"""
+
+import base64
+import json
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pymongo
+from pymongo import ASCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from rabbitmq.times import from_wire, to_wire
+
+Document = dict[str, Any]
+#: Milliseconds until a silent server is a fault. Below a caller's patience.
+PATIENCE = 2500
+#: Seconds for building indexes at start.
+PREPARING = 60
+NAMESPACE_EXISTS = 48
+
+
+class NotAReplicaSet(Exception):
+    """MongoDB must run as a replica set; one node is enough (mongod --replSet rs0, then rs.initiate())."""
+
+    def __str__(self) -> str:
+        return str(type(self).__doc__)
+
+
+def connect(uri: str, name: str) -> Database[Document]:
+    """
+    The database *name*, with majority reads and journaled majority writes.
+
+    Raises:
+        NotAReplicaSet: the server could lose what it has acknowledged.
+        pymongo.errors.PyMongoError: no server answers.
+    """
+    client: MongoClient[Document] = MongoClient(
+        uri,
+        tz_aware=True,
+        serverSelectionTimeoutMS=PATIENCE,
+        connectTimeoutMS=PATIENCE,
+        timeoutMS=PATIENCE,
+        maxPoolSize=100,
+        appname=name,
+    )
+    if "setName" not in client.admin.command("hello"):
+        raise NotAReplicaSet
+    return client.get_database(
+        name, write_concern=WriteConcern("majority", j=True), read_concern=ReadConcern("majority")
+    )
+
+
+def prepare(
+    database: Database[Document], name: str, indexes: list[IndexModel], validator: Document | None = None
+) -> Collection[Document]:
+    """The collection *name* with these indexes and this validator; repeating it changes nothing."""
+    rules = validator or {}
+    with pymongo.timeout(PREPARING):
+        try:
+            database.create_collection(name, check_exists=False, validator=rules)
+        except OperationFailure as error:
+            if error.code != NAMESPACE_EXISTS:
+                raise
+            database.command("collMod", name, validator=rules)  # it may have an older one
+        collection = database[name]
+        if indexes:
+            collection.create_indexes(indexes)
+    return collection
+
+
+class Page(NamedTuple):
+    documents: list[Document]
+    next_cursor: str | None  #: None: that was the last page
+
+
+def page(
+    collection: Collection[Document], wanted: Document, by: str, direction: int, limit: int, cursor: str | None
+) -> Page:
+    """
+    *limit* documents sorted by the date *by* and `_id`, after *cursor*: stable however many are added meanwhile.
+
+    A cursor that cannot be read means the beginning.
+    """
+    query = wanted
+    after = _read_cursor(cursor)
+    if after is not None:
+        moment, last_id = after
+        beyond = "$gt" if direction == ASCENDING else "$lt"
+        query = {**wanted, "$or": [{by: {beyond: moment}}, {by: moment, "_id": {"$gt": last_id}}]}
+    found = list(collection.find(query).sort([(by, direction), ("_id", ASCENDING)]).limit(limit + 1))
+    if len(found) <= limit:
+        return Page(found, None)
+    last = found[limit - 1]
+    next_cursor = base64.urlsafe_b64encode(json.dumps([to_wire(last[by]), last["_id"]]).encode()).decode()
+    return Page(found[:limit], next_cursor)
+
+
+def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+    try:
+        moment, last_id = json.loads(base64.urlsafe_b64decode((cursor or "").encode()))
+        str(last_id).encode()  # JSON can write half a character, MongoDB can't read it
+        return from_wire(moment), str(last_id)
+    except (ValueError, TypeError):
+        return None
+
+
+def ping(database: Database[Document]) -> None:
+    """
+    Raises:
+        pymongo.errors.PyMongoError: there is no primary to write to.
+    """
+    database.client.admin.command("ping")
