@@ -1,0 +1,1 @@
+"""Sells tickets: sales terms, holds in Redis, bookings in MongoDB."""

@@ -1,0 +1,183 @@
+"""
+Bookings in MongoDB: the law. One booking is one document and one write.
+
+A unique index over the claims of confirmed bookings makes selling a unit twice, or passing the limit per person,
+impossible whatever Redis says. The database's clock decides whether sales are still open, in the write itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import cast
+
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from booking_svc.contract import BookingNotFound, SalesClosed
+from booking_svc.domain import BookingDocument
+from rabbitmq.database import Document, Page, page, prepare
+from rabbitmq.outbox import PENDING, Envelope
+
+SETTLED = ["confirmed", "cancelled"]
+#: Seconds a refusal's trace stays; a retry with the same key overwrites it.
+REFUSAL_KEPT = 3600
+
+INDEXES = [
+    IndexModel(
+        [("concert_id", ASCENDING), ("claims", ASCENDING)],
+        name="one_owner_per_claim",
+        unique=True,
+        partialFilterExpression={"status": "confirmed"},
+    ),
+    IndexModel(
+        [("user_id", ASCENDING), ("confirmed_at", DESCENDING), ("_id", ASCENDING)],
+        name="bookings_of_a_user",
+        partialFilterExpression={"status": {"$in": SETTLED}},
+    ),
+    IndexModel([(PENDING, ASCENDING)], name="unpublished_events", partialFilterExpression={PENDING: {"$exists": True}}),
+    IndexModel([("refused_at", ASCENDING)], name="refusals_expire", expireAfterSeconds=REFUSAL_KEPT),
+]
+#: A unique multikey index ignores doubles within one document: uniqueItems stands beside it.
+VALIDATOR: Document = {
+    "$jsonSchema": {
+        "required": ["status", "concert_id"],
+        "oneOf": [
+            {"properties": {"status": {"enum": ["refused"]}}},
+            {
+                "required": [
+                    "user_id",
+                    "fingerprint",
+                    "claims",
+                    "tickets",
+                    "confirmed_at",
+                    "outbox",
+                ],
+                "properties": {
+                    "status": {"enum": SETTLED},
+                    "claims": {
+                        "bsonType": "array",
+                        "minItems": 2,
+                        "uniqueItems": True,
+                    },
+                    "tickets": {"bsonType": "array", "minItems": 1},
+                    "confirmed_at": {"bsonType": "date"},
+                },
+            },
+        ],
+    }
+}
+
+
+class ClaimTaken(Exception):
+    """Another confirmed booking has one of the claims."""
+
+    def __init__(self, owner: str | None, claims: Sequence[str]) -> None:
+        super().__init__(owner, claims)
+        self.owner = owner  #: that booking's id; None when it is gone again
+        self.claims = claims  #: all of that booking's
+
+
+class Bookings:
+    """The collection `bookings`."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._bookings = prepare(database, "bookings", INDEXES, VALIDATOR)
+
+    def confirm(self, draft: BookingDocument, sales_close_at: datetime) -> BookingDocument:
+        """
+        Write the booking, or find that it is written already. A repeated write meets itself by `_id`.
+
+        Returns:
+            the stored document: this draft, or the booking that was there (its tickets differ from the draft's).
+
+        Raises:
+            SalesClosed: by the database's clock the write came at or after *sales_close_at*.
+            ClaimTaken: MongoDB sold one of the claims before.
+        """
+        confirmed = {
+            "$mergeObjects": [
+                {"$literal": draft},
+                {
+                    "status": "confirmed",
+                    "confirmed_at": "$$NOW",
+                    "history": [{"status": "confirmed", "at": "$$NOW"}],
+                },
+            ]
+        }
+        refused = {
+            "_id": draft["_id"], "status": "refused", "concert_id": draft["concert_id"], "refused_at": "$$NOW",
+        }  # fmt: skip
+        decided = {"$cond": [{"$lt": ["$$NOW", sales_close_at]}, confirmed, refused]}
+        pipeline = [{"$replaceWith": {"$cond": [{"$in": ["$status", SETTLED]}, "$$ROOT", decided]}}]
+        try:
+            stored = cast(
+                BookingDocument,
+                self._bookings.find_one_and_update(
+                    {"_id": draft["_id"]}, pipeline, upsert=True, return_document=ReturnDocument.AFTER
+                ),
+            )
+        except DuplicateKeyError as error:
+            raise self._owner_of_claim(draft["concert_id"], error) from error
+        if stored["status"] == "refused":
+            raise SalesClosed
+        return stored
+
+    def _owner_of_claim(self, concert_id: str, error: DuplicateKeyError) -> ClaimTaken:
+        key = (error.details or {}).get("keyValue", {})
+        owner = self._bookings.find_one(
+            {"concert_id": concert_id, "claims": key.get("claims"), "status": "confirmed"}, {"claims": 1}
+        )
+        return ClaimTaken(None, ()) if owner is None else ClaimTaken(owner["_id"], owner["claims"])
+
+    def find(self, booking_id: str) -> BookingDocument | None:
+        """The booking, confirmed or cancelled."""
+        return self._bookings.find_one({"_id": booking_id, "status": {"$in": SETTLED}})
+
+    def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
+        """
+        Raises:
+            BookingNotFound: there is none, or it is somebody else's.
+        """
+        found = self._bookings.find_one({"_id": booking_id, "user_id": user_id, "status": {"$in": SETTLED}})
+        if found is None:
+            raise BookingNotFound(booking_id)
+        return found
+
+    def page_of_user(self, user_id: str, limit: int, cursor: str | None) -> Page:
+        """*limit* bookings of the user, newest first, after *cursor*."""
+        wanted: Document = {"user_id": user_id, "status": {"$in": SETTLED}}
+        return page(self._bookings, wanted, by="confirmed_at", direction=DESCENDING, limit=limit, cursor=cursor)
+
+    def cancel(self, booking_id: str, sales_close_at: datetime, event: Envelope) -> BookingDocument | None:
+        """
+        Cancel a confirmed booking while sales are open by the database's clock, and store *event* with it.
+
+        Returns:
+            the cancelled booking; None when it is not confirmed any more, or sales have closed.
+        """
+        return self._bookings.find_one_and_update(
+            {"_id": booking_id, "status": "confirmed", "$expr": {"$lt": ["$$NOW", sales_close_at]}},
+            [
+                {
+                    "$set": {
+                        "status": "cancelled",
+                        "cancelled_at": "$$NOW",
+                        "history": {"$concatArrays": ["$history", [{"status": "cancelled", "at": "$$NOW"}]]},
+                        "outbox": {"$concatArrays": ["$outbox", [{"$literal": event}]]},
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
+
+    def record_confirmation_mail(self, booking_id: str, sent_at: datetime) -> None:
+        """The mail server took the confirmation; repeating it changes nothing."""
+        self._bookings.update_one(
+            {"_id": booking_id, "confirmation_mail.state": {"$ne": "sent"}},
+            {"$set": {"confirmation_mail": {"state": "sent", "sent_at": sent_at}}},
+        )
+
+    def sold(self, concert_id: str) -> Iterator[tuple[str, list[str]]]:
+        """Every confirmed booking of the concert, with its claims."""
+        for document in self._bookings.find({"concert_id": concert_id, "status": "confirmed"}, {"claims": 1}):
+            yield document["_id"], document["claims"]

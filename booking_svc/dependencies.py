@@ -1,0 +1,43 @@
+"""What booking_svc needs from Nameko and the servers, so that service.py reads as a list of use cases."""
+
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from pymongo.database import Database
+from redis import Redis
+
+from booking_svc import holds
+from booking_svc.bookings import Bookings
+from booking_svc.box_office import BoxOffice
+from booking_svc.terms import Terms
+from rabbitmq import database
+from rabbitmq.database import Document
+
+
+class Stores:
+    """The service's servers, opened once per process."""
+
+    def __init__(self, mongo: Database[Document], redis: Redis) -> None:
+        self._mongo = mongo
+        self._redis = redis
+        self.bookings = Bookings(mongo)
+        self.box_office = BoxOffice(holds.Holds(redis), self.bookings, Terms(mongo))
+
+    def ping(self) -> None:
+        """
+        Raises:
+            RedisError, PyMongoError: a server does not answer.
+        """
+        self._redis.ping()
+        database.ping(self._mongo)
+
+
+class StoresProvider(DependencyProvider):
+    """Gives the service its stores; indexes and validators stand before the first request."""
+
+    def setup(self) -> None:
+        config = self.container.config
+        self._stores = Stores(database.connect(config["MONGO_URI"], "booking_svc"), holds.connect(config["REDIS_URL"]))
+
+    def get_dependency(self, worker_ctx: Any) -> Stores:
+        return self._stores
