@@ -1,0 +1,1 @@
+"""Concerts and their life cycle, until sales close by themselves."""
