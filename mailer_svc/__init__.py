@@ -1,0 +1,1 @@
+"""Sends the mails that events ask for, each once."""
