@@ -1,0 +1,1 @@
+"""The REST API: HTTP in, RPC out; no business rule lives here."""

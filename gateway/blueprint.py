@@ -1,0 +1,23 @@
+"""The blueprint of every noun: flask-smorest's, reading JSON as JSON is meant."""
+
+from typing import Any
+
+import flask_smorest
+from flask import Request, abort
+from webargs.flaskparser import FlaskParser
+
+
+class _Parser(FlaskParser):
+    """Python also gives up on great depth, and on numbers of thousands of digits: neither is JSON of ours."""
+
+    def _raw_load_json(self, req: Request) -> Any:
+        try:
+            return super()._raw_load_json(req)
+        except (RecursionError, ValueError):
+            abort(400)
+
+
+class Blueprint(flask_smorest.Blueprint):
+    """A noun's routes."""
+
+    ARGUMENTS_PARSER = _Parser()

@@ -1,0 +1,172 @@
+"""Every way to say no: ONE table from contract error to status and code, answered as RFC 9457 problem+json."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from flask import Flask, Response, g, json
+from flask_smorest import Api
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from auth_svc import contract as auth
+from booking_svc import contract as booking
+from concert_svc import contract as concert
+from gateway.rpc import RemoteError
+from rabbitmq.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+
+class NotAuthenticated(Exception):
+    """The request carries no access token, or one that is not ours."""
+
+
+class TokenExpired(Exception):
+    """The access token has expired; refresh it."""
+
+
+class Forbidden(Exception):
+    """Your role does not allow this."""
+
+
+class IdempotencyKeyMissing(Exception):
+    """This request needs an Idempotency-Key header: a new random text for each purchase, the same for its retries."""
+
+
+#: Seconds until a client may try again, for those answers that are worth it.
+RETRY_AFTER = {"unavailable": 1, "request_in_progress": 1}
+
+TABLE: dict[type[Exception], tuple[int, str]] = {
+    NotAuthenticated: (401, "not_authenticated"),
+    TokenExpired: (401, "token_expired"),
+    auth.SessionEnded: (401, "session_ended"),
+    auth.BadCredentials: (401, "bad_credentials"),
+    Forbidden: (403, "forbidden"),
+    auth.UserNotFound: (404, "not_found"),
+    concert.ConcertNotFound: (404, "not_found"),
+    booking.ConcertNotFound: (404, "not_found"),
+    booking.BookingNotFound: (404, "not_found"),
+    auth.EmailTaken: (409, "email_taken"),
+    concert.WrongState: (409, "wrong_state"),
+    booking.SoldOut: (409, "sold_out"),
+    booking.LimitReached: (409, "limit_reached"),
+    booking.NotOnSaleYet: (409, "not_on_sale_yet"),
+    booking.SalesClosed: (409, "sales_closed"),
+    booking.ConcertCancelled: (409, "concert_cancelled"),
+    booking.AlreadyCancelled: (409, "already_cancelled"),
+    booking.NotCancellable: (409, "not_cancellable"),
+    booking.RequestInProgress: (409, "request_in_progress"),
+    concert.StartsTooSoon: (422, "starts_too_soon"),
+    booking.UnknownTicketType: (422, "invalid"),
+    booking.IdempotencyKeyReused: (422, "idempotency_key_reused"),
+    IdempotencyKeyMissing: (400, "idempotency_key_missing"),
+    Unavailable: (503, "unavailable"),
+    RedisError: (503, "unavailable"),
+}
+
+#: What services may answer with.
+CONTRACT_ERRORS = [error for error in TABLE if error.__module__.endswith(".contract")]
+
+#: Where the HTTP library's own name for a status is not our code for it.
+HTTP_CODES = {400: "malformed_json", 422: "invalid", 413: "content_too_large", 500: "internal"}
+
+
+#: What the HTTP library answers by itself, and what it means here.
+HTTP_MEANINGS = {
+    400: "The body is not JSON.",
+    404: "There is nothing at this address, or it is not yours.",
+    405: "The address does not know this method; Allow lists those it knows.",
+    413: "The body is larger than 64 KiB.",
+    415: "The body must be application/json.",
+    422: "Some fields are not as they should be; `errors` names them.",
+    500: "A mistake on our side. It is in our log under the request_id.",
+}
+
+
+class CatalogueEntry(NamedTuple):
+    code: str
+    status: int
+    meaning: str
+
+
+def catalogue() -> list[CatalogueEntry]:
+    """Every code the API answers with, once, by status."""
+    entries = {_http_code(status): CatalogueEntry(_http_code(status), status, m) for status, m in HTTP_MEANINGS.items()}
+    for error, (status, code) in TABLE.items():
+        entries.setdefault(code, CatalogueEntry(code, status, _meaning(error)))
+    return sorted(entries.values(), key=lambda entry: (entry.status, entry.code))
+
+
+def _http_code(status: int) -> str:
+    return HTTP_CODES.get(status, HTTPStatus(status).phrase.lower().replace(" ", "_"))
+
+
+def _meaning(error: type[Exception]) -> str:
+    return str(error.__doc__).strip()
+
+
+def problem(status: int, code: str, detail: str, errors: dict[str, Any] | None = None) -> Response:
+    """The answer to a request that is not carried out."""
+    body: dict[str, Any] = {
+        "type": f"/errors#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": g.get("request_id"),
+    }
+    if errors is not None:
+        body["errors"] = errors
+    response = Response(json.dumps(body), status, content_type="application/problem+json")
+    if code in RETRY_AFTER:
+        response.headers["Retry-After"] = str(RETRY_AFTER[code])
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+class ProblemApi(Api):
+    """flask-smorest, answering every error of HTTP itself in our form too."""
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        status = error.code or 500
+        code = _http_code(status)
+        messages = (getattr(error, "data", None) or {}).get("messages")
+        if status == HTTPStatus.UNPROCESSABLE_ENTITY and messages:
+            return problem(status, code, HTTP_MEANINGS[422], _by_field(messages))
+        answer = problem(status, code, HTTP_MEANINGS.get(status) or error.description or HTTPStatus(status).phrase)
+        if error.get_response().headers.get("Allow"):
+            answer.headers["Allow"] = error.get_response().headers["Allow"]
+        return answer
+
+
+def register(app: Flask) -> None:
+    """Answer the errors of TABLE, and a mistake of ours, as problems."""
+    for error in TABLE:
+        app.register_error_handler(error, _refuse)
+    app.register_error_handler(RemoteError, _apologise)
+
+
+def _refuse(error: Exception) -> Response:
+    kind = next(cls for cls in type(error).__mro__ if cls in TABLE)
+    status, code = TABLE[kind]
+    if code == "unavailable":
+        return problem(status, code, _meaning(Unavailable))
+    if isinstance(error, booking.UnknownTicketType):
+        return problem(status, code, str(error), {"items": [str(error)]})
+    return problem(status, code, _meaning(kind))
+
+
+def _apologise(error: Exception) -> Response:
+    log.error("%s (request %s)", error, g.get("request_id"))
+    return problem(500, "internal", HTTP_MEANINGS[500])
+
+
+def _by_field(messages: dict[str, Any]) -> dict[str, Any]:
+    """webargs' messages without the place they were in: {"json": {"title": [...]}} -> {"title": [...]}."""
+    return {field: text for place in messages.values() for field, text in _fields(place)}
+
+
+def _fields(place: Any) -> list[tuple[str, Any]]:
+    return list(place.items()) if isinstance(place, dict) else [("body", place)]

@@ -1,0 +1,25 @@
+"""gunicorn's settings: few processes, many threads, which mostly wait for services."""
+
+import os
+
+from gateway.config import LARGEST_BODY
+
+bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '3000')}"
+workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
+worker_class = "gthread"
+threads = int(os.environ.get("GATEWAY_THREADS", "32"))
+keepalive = 5
+timeout = 30
+#: Longer than any call may take, so that a stop finishes what was begun.
+graceful_timeout = 6
+errorlog = "-"
+#: Its path would be shared by every gunicorn of this user.
+control_socket_disable = True
+loglevel = os.environ.get("LOG_LEVEL", "info").lower()
+
+
+def pre_request(worker, req):
+    """A body that is too large is never read: say that the connection ends, before a client goes on using it."""
+    length = dict(req.headers).get("CONTENT-LENGTH", "0")
+    if length.isdigit() and int(length) > LARGEST_BODY:
+        req.force_close()

@@ -1,0 +1,75 @@
+"""Booking tickets, and what one has booked."""
+
+from typing import Any
+
+from flask import request
+from flask_smorest import abort
+
+from booking_svc.contract import Booking, BookingPage
+from gateway import schemas
+from gateway.blueprint import Blueprint
+from gateway.errors import IdempotencyKeyMissing
+from gateway.services import services
+from gateway.sessions import identity, signed_in
+
+blueprint = Blueprint("bookings", __name__, url_prefix="/v1/bookings", description=__doc__)
+
+LONGEST_KEY = 255
+KEY_HEADER = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+    "description": "A new random text for each purchase. A request repeated with the same key gets the same booking.",
+}
+
+
+@blueprint.post("")
+@blueprint.doc(security=[{"bearer": []}], parameters=[KEY_HEADER])
+@blueprint.arguments(schemas.NewBooking)
+@blueprint.response(201, schemas.Booking)
+@signed_in()
+def book_tickets(body: dict[str, Any]) -> Any:
+    """Book all of the items, or nothing. The booking is confirmed at once."""
+    answer = services().booking.book_tickets(user_id=identity().user_id, idempotency_key=_idempotency_key(), **body)
+    headers = {"Location": f"/v1/bookings/{answer['booking']['id']}"}
+    if answer["replayed"]:
+        headers["Idempotency-Replayed"] = "true"
+    return answer["booking"], headers
+
+
+@blueprint.get("")
+@blueprint.doc(security=[{"bearer": []}])
+@blueprint.arguments(schemas.PageArguments, location="query")
+@blueprint.response(200, schemas.BookingPage)
+@signed_in()
+def list_bookings(page: dict[str, Any]) -> BookingPage:
+    """Your bookings, newest first."""
+    return services().booking.list_bookings(user_id=identity().user_id, **page)
+
+
+@blueprint.get("/<string:booking_id>")
+@blueprint.doc(security=[{"bearer": []}])
+@blueprint.response(200, schemas.Booking)
+@signed_in()
+def get_booking(booking_id: str) -> Booking:
+    """One of your bookings, with the state of its confirmation mail."""
+    return services().booking.get_booking(user_id=identity().user_id, booking_id=booking_id)
+
+
+@blueprint.post("/<string:booking_id>/cancel")
+@blueprint.doc(security=[{"bearer": []}])
+@blueprint.response(200, schemas.Booking)
+@signed_in()
+def cancel_booking(booking_id: str) -> Booking:
+    """Give the tickets back, while sales are open. Others can book them at once."""
+    return services().booking.cancel_booking(user_id=identity().user_id, booking_id=booking_id)
+
+
+def _idempotency_key() -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        raise IdempotencyKeyMissing
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        abort(422, messages={"headers": {"Idempotency-Key": [f"Must be 1 to {LONGEST_KEY} printable characters."]}})
+    return key

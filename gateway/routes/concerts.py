@@ -1,0 +1,54 @@
+"""Concerts: what is on, and an organiser's own."""
+
+from typing import Any
+
+from booking_svc.contract import Availability
+from concert_svc.contract import Concert, ConcertPage, NewConcert
+from gateway import schemas
+from gateway.blueprint import Blueprint
+from gateway.services import services
+from gateway.sessions import identity, identity_if_any, signed_in
+
+blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", description=__doc__)
+
+
+@blueprint.get("")
+@blueprint.arguments(schemas.PageArguments, location="query")
+@blueprint.response(200, schemas.ConcertPage)
+def list_concerts(page: dict[str, Any]) -> ConcertPage:
+    """Concerts on sale, the next first."""
+    return services().concert.list_concerts(**page)
+
+
+@blueprint.post("")
+@blueprint.doc(security=[{"bearer": []}])
+@blueprint.arguments(schemas.NewConcert)
+@blueprint.response(201, schemas.Concert)
+@signed_in("organiser")
+def create_concert(body: NewConcert) -> Concert:
+    """A new draft, seen by its organiser alone until it is published."""
+    return services().concert.create_concert(organiser_id=identity().user_id, concert=body)
+
+
+@blueprint.get("/<string:concert_id>")
+@blueprint.response(200, schemas.Concert)
+def get_concert(concert_id: str) -> Concert:
+    """One concert. With a token, an organiser sees their own drafts too."""
+    viewer = identity_if_any()
+    return services().concert.get_concert(concert_id=concert_id, viewer_id=viewer and viewer.user_id)
+
+
+@blueprint.get("/<string:concert_id>/availability")
+@blueprint.response(200, schemas.Availability)
+def get_availability(concert_id: str) -> Availability:
+    """How many tickets are left. It may lag; only booking decides."""
+    return services().booking.get_availability(concert_id=concert_id)
+
+
+@blueprint.post("/<string:concert_id>/publish")
+@blueprint.doc(security=[{"bearer": []}])
+@blueprint.response(200, schemas.Concert)
+@signed_in("organiser")
+def publish_concert(concert_id: str) -> Concert:
+    """Put the draft on sale. Sales close by themselves, ten seconds before the concert starts."""
+    return services().concert.publish_concert(organiser_id=identity().user_id, concert_id=concert_id)

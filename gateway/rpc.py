@@ -1,0 +1,252 @@
+"""
+The one door to RabbitMQ: calls Nameko services from any number of threads over one connection.
+
+One thread owns the connection (pika); callers hand it their requests and wait for a future. All requests that wait
+at the moment it wakes are published together. A call is answered, or fails, by its deadline: when it can't
+be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time.
+Requests carry their remaining life as `expiration`, so that none is carried out long after its caller has left.
+"""
+
+import contextlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+
+from rabbitmq.errors import Unavailable
+from rabbitmq.names import RPC_EXCHANGE
+
+log = logging.getLogger(__name__)
+#: pika tells of each failure several times over; we tell of it once.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+#: Seconds a caller waits for an answer; with this every request is answered within five.
+TIMEOUT = 4.0
+#: Seconds a caller waits for a connection to come up.
+CONNECTING = 1.0
+#: Calls in flight per process; above it the service is overloaded and says so at once.
+IN_FLIGHT = 1000
+TRANSIENT = 1
+
+
+class RemoteError(Exception):
+    """A service failed in a way its contract does not know: a mistake of ours."""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request on its way, and the future its answer (the message body) comes to."""
+
+    service: str
+    method: str
+    body: bytes
+    headers: dict[str, Any]
+    deadline: float
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    answer: "Future[bytes]" = field(default_factory=Future)
+
+    def fail(self) -> None:
+        with contextlib.suppress(InvalidStateError):
+            self.answer.set_exception(Unavailable(self.service))
+
+
+class RpcClient:
+    """
+    Calls services at *amqp_uri*. Connects at the first call, so a process may fork before.
+
+    *errors* are the exceptions that services may answer with; they arrive as themselves.
+    """
+
+    def __init__(self, amqp_uri: str, errors: Iterable[type[Exception]]) -> None:
+        parameters = pika.URLParameters(amqp_uri)
+        parameters.heartbeat = 10
+        parameters.socket_timeout = parameters.stack_timeout = 3
+        parameters.blocked_connection_timeout = TIMEOUT
+        parameters.client_properties = {"connection_name": "gateway"}
+        self._parameters = parameters
+        self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}
+        self._reply_to = str(uuid.uuid4())
+        self._pending: dict[str, Call] = {}
+        self._outgoing: deque[Call] = deque()
+        self._lock = threading.Lock()  # guards _outgoing with _woken, and the start of the thread
+        self._woken = False
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self._connected = threading.Event()
+        self._blocked = False
+        self._connection: pika.BlockingConnection | None = None
+        self._channel: BlockingChannel | None = None
+
+    def call(
+        self, service: str, method: str, arguments: dict[str, Any], headers: dict[str, Any], timeout: float = TIMEOUT
+    ) -> Any:
+        """
+        What *service*.*method* returns.
+
+        Raises:
+            Unavailable: no answer by the deadline; what it would have done may have been done.
+            RemoteError: the service made a mistake.
+            one of *errors*: the service refuses.
+        """
+        return self.result(self.submit(service, method, arguments, headers, timeout))
+
+    def submit(
+        self, service: str, method: str, arguments: dict[str, Any], headers: dict[str, Any], timeout: float = TIMEOUT
+    ) -> Call:
+        """
+        Send the request; `result` waits for its answer.
+
+        Raises:
+            Unavailable: the broker is out of reach or takes nothing, or too many calls are in flight.
+        """
+        body = json.dumps({"args": [], "kwargs": arguments}).encode()
+        call = Call(service, method, body, headers, deadline=time.monotonic() + timeout)
+        self._start()
+        if len(self._pending) >= IN_FLIGHT or not self._connected.wait(min(CONNECTING, timeout)) or self._blocked:
+            raise Unavailable(service)
+        self._pending[call.id] = call
+        with self._lock:
+            self._outgoing.append(call)
+            wake, self._woken = not self._woken, True
+        if wake:
+            self._wake()
+        return call
+
+    def result(self, call: Call) -> Any:
+        """The answer to *call*; raises what `call` raises."""
+        try:
+            body = call.answer.result(max(0.0, call.deadline - time.monotonic()))
+        except TimeoutError:
+            raise Unavailable(call.service) from None
+        finally:
+            self._pending.pop(call.id, None)
+        answer = json.loads(body)
+        error = answer["error"]
+        if error is None:
+            return answer["result"]
+        if error["exc_path"] in self._errors:
+            raise self._errors[error["exc_path"]](*error["exc_args"])
+        raise RemoteError(f"{call.service}.{call.method}: {error['exc_type']} {error['value']}")
+
+    def is_connected(self) -> bool:
+        """Whether the broker takes our requests now."""
+        self._start()
+        return self._connected.wait(CONNECTING) and not self._blocked
+
+    def close(self) -> None:
+        """Give up the connection; calls in flight fail."""
+        self._stopping = True
+        self._wake()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="rpc", daemon=True)
+                    self._thread.start()
+
+    def _wake(self) -> None:
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(AMQPError):  # it has just closed; _run fails what is pending
+                connection.add_callback_threadsafe(self._publish_waiting)
+
+    # What follows runs in the thread that owns the connection.
+
+    def _run(self) -> None:
+        pause = 0.1
+        while not self._stopping:
+            try:
+                connection = pika.BlockingConnection(self._parameters)
+                pause = 0.1
+                self._serve(connection)
+            except (AMQPError, OSError) as error:
+                log.warning("no connection to RabbitMQ: %r", error)
+            except Exception:  # without this thread no call is ever answered again
+                log.exception("the connection to RabbitMQ failed in a way not known")
+            self._fail_all()
+            if not self._stopping:
+                time.sleep(pause)
+                pause = min(1.0, pause * 2)
+
+    def _serve(self, connection: pika.BlockingConnection) -> None:
+        try:
+            channel = connection.channel()
+            queue = channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
+            channel.queue_bind(queue, RPC_EXCHANGE, self._reply_to)
+            channel.basic_consume(queue, self._on_reply, auto_ack=True, exclusive=True)
+            channel.add_on_return_callback(self._on_return)
+            connection.add_on_connection_blocked_callback(self._on_blocked)
+            connection.add_on_connection_unblocked_callback(self._on_unblocked)
+            self._connection, self._channel, self._blocked = connection, channel, False
+            self._connected.set()
+            self._publish_waiting()  # what was handed over while the last connection went down
+            while not self._stopping and channel.is_open:
+                connection.process_data_events(time_limit=1)
+        finally:
+            if connection.is_open:  # closing it twice would hide why it went
+                connection.close()
+
+    def _publish_waiting(self) -> None:
+        with self._lock:
+            calls, self._outgoing, self._woken = self._outgoing, deque(), False
+        for call in calls:
+            life = int((call.deadline - time.monotonic()) * 1000)
+            if life <= 0 or self._channel is None:
+                call.fail()
+                continue
+            properties = pika.BasicProperties(
+                content_type="application/json",
+                content_encoding="utf-8",
+                delivery_mode=TRANSIENT,
+                expiration=str(life),
+                reply_to=self._reply_to,
+                correlation_id=call.id,
+                headers=call.headers,
+            )
+            self._channel.basic_publish(
+                RPC_EXCHANGE, f"{call.service}.{call.method}", call.body, properties, mandatory=True
+            )
+
+    def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        call = self._pending.get(properties.correlation_id or "")
+        if call is not None:
+            with contextlib.suppress(InvalidStateError):
+                call.answer.set_result(body)
+
+    def _on_return(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        call = self._pending.get(properties.correlation_id or "")
+        if call is not None:
+            call.fail()
+
+    def _on_blocked(self, *_: Any) -> None:
+        log.warning("RabbitMQ takes no messages: an alarm is on")
+        self._blocked = True
+        self._fail_pending()
+
+    def _on_unblocked(self, *_: Any) -> None:
+        self._blocked = False
+
+    def _fail_all(self) -> None:
+        self._connected.clear()
+        self._connection = self._channel = None
+        with self._lock:
+            self._outgoing.clear()
+            self._woken = False
+        self._fail_pending()
+
+    def _fail_pending(self) -> None:
+        for call in list(self._pending.values()):
+            call.fail()
