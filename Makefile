@@ -1,0 +1,41 @@
+# Everything here runs on a fresh clone: local/bootstrap makes .venv first. `make` alone lists what there is.
+
+bin := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run ps shell test lint lock
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Start the platform here, in the foreground (PORT=3000 DATA_DIR=.data ADMIN_EMAIL= ADMIN_PASSWORD=)
+	@local/bootstrap local
+	@exec $(bin)/python -m local run --under-make
+
+ps: | $(bin)/python ## List the processes of the running platform
+	@$(bin)/python -m local ps
+
+shell: | $(bin)/python ## Open nameko shell on the running platform
+	@$(bin)/python -m local shell
+
+test: lint ## Check the code, then run every test on servers of its own (ARGS= for pytest)
+	@$(bin)/python -m pytest $(ARGS)
+
+lint: ## Check style, types and who imports whom
+	@local/bootstrap lint
+	@$(bin)/ruff check --quiet .
+	@$(bin)/ruff format --check --quiet .
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+lock: ## Compile requirements/*.in again (ARGS=--upgrade for newer versions)
+	@local/bootstrap lint
+	@cd requirements && for set in lint $(filter-out lint nameko,$(basename $(notdir $(wildcard requirements/*.in)))); do \
+		echo "requirements/$$set.txt"; \
+		../$(bin)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --universal \
+			--custom-compile-command "make lock" $$set.in $$( [ $$set = lint ] || echo -c lint.txt ) \
+			-o $$set.txt $(ARGS) || exit; \
+	done
+
+$(bin)/python:
+	@echo "Nothing is installed yet: make run installs what is missing." >&2; exit 1

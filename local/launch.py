@@ -1,0 +1,43 @@
+"""
+Become a supervised program: `python -m local.launch FILE`, FILE being what `write` wrote.
+
+Stands between the supervisor and the program so that the program gets exactly its own environment
+(secrets appear in no command line and in no other program's environment), and so that it ends
+when the supervisor is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from local import private_files
+from local.processes import end_with_parent
+from local.programs import Program
+
+OPEN_FILES = 65536
+
+
+def write(file: Path, program: Program) -> None:
+    """Keep in *file* what `python -m local.launch` needs to become *program*."""
+    private_files.write(
+        file, json.dumps({"command": program.command, "environment": dict(program.environment)}, indent=2)
+    )
+
+
+def launch(file: Path) -> None:
+    """Become the program in *file*; does not return."""
+    program = json.loads(file.read_text())
+    end_with_parent(signal.SIGTERM)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    os.execve(program["command"][0], program["command"], program["environment"])
+
+
+if __name__ == "__main__":
+    launch(Path(sys.argv[1]))

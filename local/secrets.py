@@ -1,0 +1,57 @@
+"""The passwords of a stack: made once, kept in its DATA_DIR."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import private_files
+from local.settings import StackFailed
+
+#: Each secret and how many random bytes it has; all but the admin's password, which a person types.
+LENGTHS = {
+    "JWT_SECRET_KEY": 32,
+    "RABBITMQ_PASSWORD": 24,
+    "REDIS_PASSWORD": 24,
+    "SESSION_REDIS_PASSWORD": 24,
+}
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What a stack keeps to itself, by name."""
+
+    values: Mapping[str, str]
+    #: The admin's password was made up in this very run: the only time it is shown.
+    admin_password_is_new: bool
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+
+def load(file: Path, environ: Mapping[str, str]) -> Secrets:
+    """
+    The secrets in *file*, made and stored (mode 0600) where they were missing.
+
+    The first admin (ADMIN_EMAIL, ADMIN_PASSWORD) and JWT_SECRET_KEY are taken from *environ* when
+    they are set there, and remembered: the account that the first run created keeps its password.
+
+    Raises:
+        StackFailed: one that is given holds a line break.
+    """
+    values = private_files.read_values(file)
+    for name in ("ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"):
+        if environ.get(name):
+            values[name] = environ[name]
+    values.setdefault("ADMIN_EMAIL", "admin@example.org")
+    admin_password_is_new = "ADMIN_PASSWORD" not in values
+    values.setdefault("ADMIN_PASSWORD", secrets.token_urlsafe(12))
+    for name, length in LENGTHS.items():
+        values.setdefault(name, secrets.token_hex(length))
+    try:
+        private_files.write_values(file, values)
+    except ValueError as error:
+        raise StackFailed(f"{error}, which no line of {file.name} can keep.") from error
+    return Secrets(values, admin_password_is_new)
