@@ -1,0 +1,102 @@
+"""A part that fails or freezes is answered with 503 and Retry-After in time, and nothing is lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.e2e.api_client import Box, problem
+from tests.polling import poll
+
+
+@pytest.fixture(scope="module")
+def box(stack: Any) -> Box:
+    return Box(stack)
+
+
+def processes(box: Box) -> dict[str, int]:
+    """The stack's processes, name -> pid."""
+    environment = {**os.environ, "DATA_DIR": str(box.stack.data_dir)}
+    listed = subprocess.run(
+        [sys.executable, "-m", "local", "ps"], env=environment, capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process stands still for the time of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("server", "seconds"), [("redis", 1.5), ("redis-sessions", 1.5), ("mongod", 5), ("rabbitmq", 5)]
+)
+def test_a_frozen_server_is_a_503_in_time_and_the_same_key_books_later(box: Box, server: str, seconds: float) -> None:
+    organiser = box.organiser()
+    concert, draft = box.on_sale(organiser), box.concert(organiser)
+    buyer, key = box.register(), str(uuid.uuid4())
+    assert buyer.book(concert["id"]).status_code == 201
+    with frozen(processes(box)[server]):
+        began = time.monotonic()
+        answer = buyer.book(concert["id"], key=key)
+        took = time.monotonic() - began
+        assert problem(answer) == (503, "unavailable")
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert took < seconds
+        assert box.http.get("/health/ready").status_code == 503
+        assert problem(organiser.post(f"/v1/concerts/{draft['id']}/publish")) == (503, "unavailable")
+        assert box.http.get("/health/live").status_code == 200
+
+    def booked() -> Any:
+        again = buyer.book(concert["id"], key=key)
+        assert again.status_code in (201, 409, 503), again.text
+        return again if again.status_code == 201 else None
+
+    poll(booked, seconds=20, every=0.2)
+    assert len(buyer.get("/v1/bookings").json()["items"]) == 2
+    assert box.available(concert["id"]) == 98
+    poll(lambda: box.http.get("/health/ready").status_code == 200, seconds=20)
+    assert organiser.post(f"/v1/concerts/{draft['id']}/publish").json()["status"] == "published"
+
+
+def test_a_service_that_is_killed_serves_again_and_keeps_its_bookings(box: Box) -> None:
+    concert = box.on_sale(box.organiser())
+    buyer = box.register()
+    booking = buyer.book(concert["id"]).json()
+    before = processes(box)
+    killed = [name for name in before if name.startswith(("booking_svc", "mailer_svc", "relay"))]
+    assert len(killed) == 4
+    for name in killed:
+        os.kill(before[name], signal.SIGKILL)
+    key = str(uuid.uuid4())
+    poll(lambda: buyer.book(concert["id"], key=key).status_code == 201, seconds=30, every=0.2)
+    assert buyer.get(f"/v1/bookings/{booking['id']}").json()["status"] == "confirmed"
+    poll(lambda: all(_mail_sent(b) for b in buyer.get("/v1/bookings").json()["items"]), seconds=30)
+    after = processes(box)
+    assert all(after[name] != before[name] for name in killed)
+
+
+def test_a_mail_server_that_was_away_gets_the_mail_later(box: Box) -> None:
+    concert = box.on_sale(box.organiser())
+    buyer = box.register()
+    with frozen(processes(box)["smtp"]):
+        booking = buyer.book(concert["id"]).json()
+        assert booking["confirmation_mail"]["state"] == "queued"
+    poll(lambda: _mail_sent(buyer.get(f"/v1/bookings/{booking['id']}").json()), seconds=40, every=0.2)
+
+
+def _mail_sent(booking: dict[str, Any]) -> bool:
+    return bool(booking["confirmation_mail"]["state"] == "sent")

@@ -1,0 +1,39 @@
+"""The stores of auth_svc, each test with ids of its own."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from pymongo.database import Database
+from redis import Redis
+
+from auth_svc import sessions as sessions_
+from auth_svc.sessions import Sessions
+from auth_svc.users import Users
+from rabbitmq.database import Document
+from tests.local_stack import LocalStack
+
+
+@pytest.fixture(scope="session")
+def session_redis(stack: LocalStack) -> Iterator[Redis]:
+    """The sessions' Redis, which belongs to the whole run."""
+    with sessions_.connect(stack.session_redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def sessions(session_redis: Redis) -> Sessions:
+    return Sessions(session_redis)
+
+
+@pytest.fixture
+def user_id(sessions: Sessions) -> Iterator[str]:
+    """A user nobody else knows; their sessions end with the test."""
+    user = f"test_{uuid4().hex}"
+    yield user
+    sessions.end_all(user)
+
+
+@pytest.fixture(scope="session")
+def users(mongo: Database[Document]) -> Users:
+    return Users(mongo)

@@ -1,0 +1,50 @@
+"""The kind of MongoDB that bookings may be trusted to."""
+
+import shutil
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from local import ports
+from rabbitmq.database import NotAReplicaSet, connect
+from tests.polling import poll
+
+
+@pytest.fixture
+def lone_mongod(tmp_path: Path) -> Iterator[str]:
+    """The address of a mongod that is in no replica set."""
+    wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone" / "db" / "bin" / "mongod"
+    program = shutil.which("mongod") or shutil.which(wheel)
+    assert program, "no mongod here"
+    port = ports.choose(["mongod"], {})["mongod"]
+    place = ["--dbpath", str(tmp_path), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen([program, *place], stdout=log) as process:
+        yield f"mongodb://127.0.0.1:{port}/"
+        process.terminate()
+
+
+def test_mongodb_that_is_no_replica_set_is_refused(lone_mongod: str) -> None:
+    def answers() -> bool:
+        with MongoClient(lone_mongod, serverSelectionTimeoutMS=100) as client:
+            try:
+                return bool(client.admin.command("ping"))
+            except PyMongoError:
+                return False
+
+    poll(answers, seconds=20)
+    with pytest.raises(NotAReplicaSet, match="replica set"):
+        connect(lone_mongod, "booking_svc")
+
+
+def test_absent_mongodb_is_a_fault_within_five_seconds() -> None:
+    port = ports.choose(["mongod"], {})["mongod"]
+    began = time.monotonic()
+    with pytest.raises(PyMongoError):
+        connect(f"mongodb://127.0.0.1:{port}/?replicaSet=rs0", "booking_svc")
+    assert time.monotonic() - began < 5

@@ -1,0 +1,41 @@
+"""What a test may call its own on the servers of the run."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+from pymongo.database import Database
+from redis import Redis
+
+from booking_svc import holds
+from rabbitmq import database
+from rabbitmq.database import Document
+from tests.local_stack import LocalStack
+
+
+@pytest.fixture(scope="session")
+def new_database(stack: LocalStack) -> Iterator[Callable[[], Database[Document]]]:
+    """Gives a database that nobody else knows, with majority reads and writes; gone at the end of the run."""
+    made: list[Database[Document]] = []
+
+    def make() -> Database[Document]:
+        made.append(database.connect(stack.mongo_uri, f"test_{uuid4().hex[:12]}"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.client.drop_database(one.name)
+        one.client.close()
+
+
+@pytest.fixture(scope="session")
+def mongo(new_database: Callable[[], Database[Document]]) -> Database[Document]:
+    """A database that the tests of the run share: each keeps to its own ids."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def redis(stack: LocalStack) -> Iterator[Redis]:
+    """The inventory's Redis, which belongs to the whole run: each test keeps to its own keys."""
+    with holds.connect(stack.redis_url) as client:
+        yield client

@@ -1,0 +1,70 @@
+"""A cable between a client and a server that a test can pull."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class TcpProxy:
+    """Listens on 127.0.0.1:port and passes bytes on to *host*:*port_* and back."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._refusing = False
+        self.connections = 0  #: accepted so far
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, refusing: bool = False) -> None:
+        """End every connection; new ones are let in, unless *refusing*, until `mend`."""
+        self._refusing = refusing
+        for one in list(self._sockets):
+            self._drop(one)
+
+    def mend(self) -> None:
+        """Let new connections in."""
+        self._refusing = False
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if self._refusing:
+                    near.close()
+                    continue
+                far = socket.create_connection(self._target)
+                self.connections += 1
+                self._sockets |= {near, far}
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=[source, sink], daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        self._drop(source)
+        self._drop(sink)
+
+    def _drop(self, one: socket.socket) -> None:
+        self._sockets.discard(one)
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+@contextmanager
+def proxy(host: str, port: int) -> Iterator[TcpProxy]:
+    """A proxy to *host*:*port*, closed afterwards."""
+    between = TcpProxy(host, port)
+    try:
+        yield between
+    finally:
+        between.close()

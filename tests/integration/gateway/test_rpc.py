@@ -1,0 +1,293 @@
+"""The gateway's one door to RabbitMQ, at a real broker and a real service."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import UnroutableError
+
+from auth_svc.contract import UserNotFound
+from gateway import rpc
+from gateway.errors import CONTRACT_ERRORS
+from gateway.rpc import RemoteError, RpcClient
+from rabbitmq.errors import Unavailable
+from rabbitmq.names import RPC_EXCHANGE
+from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
+from tests.integration.rabbitmq.tiny import Tiny
+from tests.integration.rabbitmq.tiny_errors import Refused
+from tests.local_stack import LocalStack
+from tests.polling import poll
+
+#: Seconds within which what cannot succeed must have failed.
+AT_ONCE = 1.0
+
+
+@pytest.fixture
+def client(stack: LocalStack) -> Iterator[RpcClient]:
+    client = RpcClient(stack.amqp_uri, [*CONTRACT_ERRORS, Refused])
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cable(stack: LocalStack) -> Iterator[TcpProxy]:
+    """The network between the client `behind_cable` and the broker."""
+    broker = urlsplit(stack.amqp_uri)
+    assert broker.hostname and broker.port
+    with proxy(broker.hostname, broker.port) as between:
+        yield between
+
+
+@pytest.fixture
+def behind_cable(stack: LocalStack, cable: TcpProxy) -> Iterator[RpcClient]:
+    broker = urlsplit(stack.amqp_uri)
+    login = broker.netloc.rpartition("@")[0]
+    client = RpcClient(broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl(), [])
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def silent(channel: BlockingChannel) -> str:
+    """A service whose queue, of the same name, stands, and nobody looks into it."""
+    name = f"silent_{uuid4().hex[:8]}"
+    channel.queue_declare(name, exclusive=True)
+    channel.queue_bind(name, RPC_EXCHANGE, f"{name}.*")
+    return name
+
+
+def seconds_until_unavailable(call: Callable[[], Any]) -> float:
+    """How long *call* takes to be refused as unavailable."""
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        call()
+    return time.monotonic() - began
+
+
+def is_answered(client: RpcClient, tiny: Tiny) -> bool:
+    try:
+        return client.call(tiny.name, "ping", {}, {}) == "pong"
+    except Unavailable:
+        return False
+
+
+# --- answers
+
+
+def test_each_of_32_threads_gets_its_own_answers(client: RpcClient, tiny: Tiny) -> None:
+    def ask_50_times(thread: int) -> None:
+        for number in range(50):
+            asked = f"{thread}:{number}"
+            assert client.call(tiny.name, "echo", {"value": asked}, {}) == asked
+
+    with ThreadPoolExecutor(32) as threads:
+        for done in [threads.submit(ask_50_times, thread) for thread in range(32)]:
+            done.result()
+    assert client._pending == {}
+
+
+def test_fast_answers_overtake_slow_ones(client: RpcClient, tiny: Tiny) -> None:
+    slow = client.submit(tiny.name, "slow_echo", {"value": "slow", "seconds": 0.5}, {})
+    assert client.call(tiny.name, "echo", {"value": "fast"}, {}) == "fast"
+    assert not slow.answer.done()
+    assert client.result(slow) == "slow"
+
+
+def test_late_answer_is_nobodys(client: RpcClient, tiny: Tiny) -> None:
+    with pytest.raises(Unavailable):
+        client.call(tiny.name, "slow_echo", {"value": "late", "seconds": 0.4}, {}, timeout=0.2)
+    for value in range(20):
+        assert client.call(tiny.name, "slow_echo", {"value": value, "seconds": 0.02}, {}) == value
+    assert client._pending == {}
+
+
+def test_refusal_of_a_contract_arrives_as_itself(client: RpcClient) -> None:
+    with pytest.raises(UserNotFound, match="There is no such user"):
+        client.call("auth_svc", "get_profile", {"user_id": uuid4().hex}, {})
+
+
+def test_refusal_keeps_its_arguments(client: RpcClient, tiny: Tiny) -> None:
+    with pytest.raises(Refused) as refused:
+        client.call(tiny.name, "refuse_twice", {"first": "standing", "second": "Söhne"}, {})
+    assert refused.value.args == ("standing", "Söhne")
+
+
+def test_mistake_of_a_service_is_a_remote_error_that_names_it(client: RpcClient, tiny: Tiny) -> None:
+    with pytest.raises(RemoteError, match=rf"{tiny.name}\.make_a_mistake.*KeyError.*venue"):
+        client.call(tiny.name, "make_a_mistake", {}, {})
+
+
+@pytest.mark.parametrize(("method", "arguments"), [("no_such_method", {}), ("echo", {}), ("echo", {"values": 1})])
+def test_wrong_call_is_a_remote_error(client: RpcClient, tiny: Tiny, method: str, arguments: dict[str, Any]) -> None:
+    with pytest.raises(RemoteError):
+        client.call(tiny.name, method, arguments, {})
+
+
+def test_fault_behind_a_service_is_unavailable(client: RpcClient, tiny: Tiny) -> None:
+    with pytest.raises(Unavailable):
+        client.call(tiny.name, "meet_a_fault", {}, {})
+
+
+# --- no answer
+
+
+def test_unknown_service_is_unavailable_at_once(client: RpcClient) -> None:
+    assert seconds_until_unavailable(lambda: client.call("no_such_svc", "ping", {}, {})) < AT_ONCE
+
+
+def test_silent_service_is_unavailable_at_the_deadline_and_its_request_expires(
+    channel: BlockingChannel, client: RpcClient, silent: str
+) -> None:
+    def waiting() -> int:
+        return int(channel.queue_declare(silent, passive=True).method.message_count)
+
+    call = client.submit(silent, "ping", {}, {}, timeout=0.7)
+    poll(waiting, seconds=0.6)
+    took = 0.7 - (call.deadline - time.monotonic()) + seconds_until_unavailable(lambda: client.result(call))
+    assert 0.69 <= took < 1.2
+    poll(lambda: waiting() == 0, seconds=1)
+    assert client._pending == {}
+
+
+def test_calls_above_the_limit_are_refused_at_once_and_those_below_are_not(
+    client: RpcClient, tiny: Tiny, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc, "IN_FLIGHT", 4)
+    waiting = [client.submit(silent, "ping", {}, {}, timeout=1) for _ in range(4)]
+    assert seconds_until_unavailable(lambda: client.call(tiny.name, "ping", {}, {})) < 0.5
+    for call in waiting:
+        with pytest.raises(Unavailable):
+            client.result(call)
+    assert client.call(tiny.name, "ping", {}, {}) == "pong"
+
+
+# --- a broken connection
+
+
+def test_cut_fails_pending_calls_at_once_and_the_next_call_works(
+    cable: TcpProxy, behind_cable: RpcClient, silent: str, tiny: Tiny
+) -> None:
+    pending = [behind_cable.submit(silent, "ping", {}, {}) for _ in range(10)]
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    cable.cut()
+    began = time.monotonic()
+    for call in pending:
+        with pytest.raises(Unavailable):
+            behind_cable.result(call)
+    assert time.monotonic() - began < AT_ONCE
+    poll(behind_cable.is_connected)
+    assert behind_cable.call(tiny.name, "echo", {"value": 1}, {}) == 1
+    assert behind_cable._pending == {}
+
+
+def test_log_says_why_the_connection_went(
+    cable: TcpProxy, behind_cable: RpcClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert behind_cable.is_connected()
+    cable.cut()
+    poll(lambda: any(name == "gateway.rpc" and "StreamLost" in said for name, _, said in caplog.record_tuples))
+
+
+def test_calls_during_an_outage_fail_fast_and_those_after_it_work(
+    cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
+) -> None:
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    cable.cut(refusing=True)
+    poll(lambda: not behind_cable._connected.is_set())
+    assert not behind_cable.is_connected()
+    assert seconds_until_unavailable(lambda: behind_cable.call(tiny.name, "ping", {}, {})) < rpc.CONNECTING + 0.8
+    cable.mend()
+    poll(behind_cable.is_connected)
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+
+
+def test_call_made_in_the_moment_of_a_cut_stops_no_later_one(
+    cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was let in by the old connection and handed over when that was gone; nobody had been woken for it."""
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    connected = behind_cable._connected
+
+    class CutWhileItIsLookedAt:
+        def wait(self, timeout: float) -> bool:
+            cable.cut()
+            poll(lambda: behind_cable._connection is None)
+            return True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(connected, name)
+
+    monkeypatch.setattr(behind_cable, "_connected", CutWhileItIsLookedAt())
+    caught = behind_cable.submit(tiny.name, "ping", {}, {})
+    monkeypatch.setattr(behind_cable, "_connected", connected)
+    assert behind_cable.result(caught) == "pong"
+    assert behind_cable.call(tiny.name, "ping", {}, {}, timeout=AT_ONCE) == "pong"
+
+
+def test_every_call_is_answered_or_refused_in_time_while_the_cable_is_pulled_again_and_again(
+    cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
+) -> None:
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    over = threading.Event()
+    longest: list[float] = []
+
+    def keep_asking(thread: int) -> int:
+        answered = 0
+        while not over.is_set():
+            began = time.monotonic()
+            try:
+                assert behind_cable.call(tiny.name, "echo", {"value": thread}, {}, timeout=2) == thread
+                answered += 1
+            except Unavailable:
+                pass
+            longest.append(time.monotonic() - began)
+        return answered
+
+    with ThreadPoolExecutor(8) as threads:
+        asking = [threads.submit(keep_asking, thread) for thread in range(8)]
+        for cut in range(1, 4):
+            poll(lambda cut=cut: cable.connections > cut - 1 and behind_cable._connected.is_set())  # type: ignore[misc]
+            answered_since = len(longest)
+            poll(lambda since=answered_since: len(longest) > since + 20)  # type: ignore[misc]
+            cable.cut()
+        over.set()
+        assert all(one.result() > 0 for one in asking)
+    assert max(longest) < 2.2
+    assert behind_cable._pending == {}
+    poll(lambda: is_answered(behind_cable, tiny))
+
+
+def test_reconnecting_leaves_no_thread_and_no_queue_behind(
+    channel: BlockingChannel, cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
+) -> None:
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    for _ in range(3):
+        cable.cut()
+        poll(lambda: not behind_cable._connected.is_set())
+        poll(behind_cable.is_connected)
+    ours = [thread for thread in threading.enumerate() if thread is behind_cable._thread]
+    assert len(ours) == 1
+    behind_cable.close()
+    assert not ours[0].is_alive()
+    channel.confirm_delivery()
+
+    def reply_queue_is_gone() -> bool:
+        try:
+            channel.basic_publish(RPC_EXCHANGE, behind_cable._reply_to, b"", mandatory=True)
+        except UnroutableError:
+            return True
+        return False
+
+    poll(reply_queue_is_gone)
+
+
+def test_closing_fails_what_is_in_flight(client: RpcClient, silent: str) -> None:
+    call = client.submit(silent, "ping", {}, {})
+    client.close()
+    assert seconds_until_unavailable(lambda: client.result(call)) < AT_ONCE

@@ -1,0 +1,82 @@
+"""The topology on the real broker."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import amqp.exceptions
+import pytest
+from pika import BasicProperties
+from pika.adapters.blocking_connection import BlockingChannel
+
+from rabbitmq import delays, topology
+from rabbitmq.names import DEAD_LETTERS
+from rabbitmq.topology import SUBSCRIPTIONS, Subscription
+from tests.local_stack import LocalStack
+
+
+@pytest.fixture
+def ours(channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subscription]:
+    """A subscription that is in the list for this test only."""
+    name = f"test_{uuid4().hex[:8]}"
+    subscription = Subscription(name, "thing_happened", name, "hear")
+    monkeypatch.setattr(topology, "SUBSCRIPTIONS", (subscription,))
+    monkeypatch.setattr(topology, "SERVICES", (name,))
+    yield subscription
+    again = channel.connection.channel()
+    again.queue_delete(subscription.queue)
+    again.exchange_delete(f"{name}.events")
+
+
+def waiting(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def test_applying_the_real_list_again_changes_nothing(stack: LocalStack, channel: BlockingChannel) -> None:
+    """Services run on it meanwhile: their queues are declared with the same arguments, or this would be refused."""
+    assert topology.apply(stack.amqp_uri) == topology.apply(stack.amqp_uri)
+    for queue in (DEAD_LETTERS, *(s.queue for s in SUBSCRIPTIONS)):
+        channel.queue_declare(queue, passive=True)
+
+
+def test_applying_again_keeps_what_waits_in_a_queue(
+    stack: LocalStack, channel: BlockingChannel, ours: Subscription
+) -> None:
+    topology.apply(stack.amqp_uri)
+    channel.basic_publish(f"{ours.source}.events", ours.event, b"{}", mandatory=True)
+    topology.apply(stack.amqp_uri)
+    assert waiting(channel, ours.queue) == 1
+
+
+def test_queue_hears_its_event_at_once_delayed_and_retried(
+    stack: LocalStack, channel: BlockingChannel, ours: Subscription
+) -> None:
+    topology.apply(stack.amqp_uri)
+    for exchange, key in (
+        (f"{ours.source}.events", ours.event),
+        (delays.EXIT, delays.enters_as(f"{ours.source}.{ours.event}", 1)),
+        (delays.EXIT, delays.enters_as(ours.queue, 1)),
+    ):
+        channel.basic_publish(exchange, key, b"{}", BasicProperties(delivery_mode=2), mandatory=True)
+    assert waiting(channel, ours.queue) == 3
+
+
+def test_queue_hears_no_other_event(stack: LocalStack, channel: BlockingChannel, ours: Subscription) -> None:
+    topology.apply(stack.amqp_uri)
+    for exchange, key in (
+        (f"{ours.source}.events", "other_thing_happened"),
+        (delays.EXIT, delays.enters_as(f"{ours.source}.other_{ours.event}", 1)),
+        (delays.EXIT, delays.enters_as(f"other_{ours.source}.{ours.event}", 1)),
+        (delays.EXIT, delays.enters_as(f"other_{ours.queue}", 1)),
+    ):
+        channel.basic_publish(exchange, key, b"{}")
+    assert waiting(channel, ours.queue) == 0
+
+
+def test_queue_that_stands_with_other_arguments_is_told_and_left_alone(
+    stack: LocalStack, channel: BlockingChannel, ours: Subscription
+) -> None:
+    channel.queue_declare(ours.queue, durable=True)
+    channel.basic_publish("", ours.queue, b"{}")
+    with pytest.raises(amqp.exceptions.PreconditionFailed):
+        topology.apply(stack.amqp_uri)
+    assert waiting(channel, ours.queue) == 1

@@ -1,0 +1,106 @@
+"""A tiny Nameko service of a test's own, in a process of its own, on the run's broker (see tiny_service.py)."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pika
+import pytest
+
+from gateway.rpc import RpcClient
+from rabbitmq import topology
+from rabbitmq.errors import Unavailable
+from rabbitmq.topology import Subscription
+from tests.polling import poll
+
+ROOT = Path(__file__).resolve().parents[3]
+EVENT, METHOD = "thing_happened", "hear"
+STARTING = 20
+#: Seconds between the attempts of its handler: 3 is two levels of delay, one of which 1 has used before.
+RETRY_AFTER = (1, 3)
+#: Seconds until it gives up a call to another service.
+PATIENCE = 0.5
+
+
+class Tiny:
+    """The service; its queues stand before it starts."""
+
+    def __init__(self, amqp_uri: str) -> None:
+        self.name = f"tiny_{uuid4().hex[:8]}"
+        self.subscription = Subscription(self.name, EVENT, self.name, METHOD)
+        self.client = RpcClient(amqp_uri, [])
+        self._amqp_uri = amqp_uri
+        self._process: subprocess.Popen[bytes] | None = None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(topology, "SUBSCRIPTIONS", (self.subscription,))
+            patch.setattr(topology, "SERVICES", (self.name,))
+            topology.apply(amqp_uri)
+
+    def start(self) -> None:
+        """Start it; returns when it answers."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.integration.rabbitmq.tiny_service", self.name],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "AMQP_URI": self._amqp_uri,
+                "RETRY_AFTER": ",".join(map(str, RETRY_AFTER)),
+                "PATIENCE": str(PATIENCE),
+            },
+            stderr=subprocess.DEVNULL,
+        )
+        poll(self._answers, STARTING)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def call(self, rpc_method: str, /, timeout: float = 4.0, **arguments: Any) -> Any:
+        """What it answers to the call."""
+        return self.client.call(self.name, rpc_method, arguments, {}, timeout)
+
+    def heard(self, event_id: str) -> list[dict[str, Any]]:
+        """Each time that it has heard the event, as {"event", "at", "request_id"}."""
+        return [one for one in self.call("heard") if one["event"].get("event_id") == event_id]
+
+    def _answers(self) -> bool:
+        try:
+            return self.call("ping", timeout=0.5) == "pong"
+        except Unavailable:
+            return False
+
+
+@contextmanager
+def running(amqp_uri: str) -> Iterator[Tiny]:
+    """A tiny service that answers; afterwards nothing of it is left in the broker."""
+    tiny = Tiny(amqp_uri)
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_uri))
+    try:
+        tiny.start()
+        yield tiny
+    finally:
+        tiny.kill()
+        tiny.client.close()
+        channel = connection.channel()
+        channel.queue_delete(f"rpc-{tiny.name}")
+        channel.queue_delete(tiny.subscription.queue)
+        channel.exchange_delete(f"{tiny.name}.events")
+        connection.close()
+
+
+def event(fail: int = 0, **more: Any) -> dict[str, Any]:
+    """An event for a tiny service, whose handler is to fail the first *fail* times."""
+    return {"event_id": uuid4().hex, "data": {"fail": fail, **more}}
+
+
+def encoded(value: Any) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,131 @@
+"""
+A Nameko service as small as can be, on our entrypoints: `python -m tests.integration.rabbitmq.tiny_service NAME`.
+
+It hears one event of its own and answers a few calls. AMQP_URI says where; RETRY_AFTER and PATIENCE, if set, hurry it.
+"""
+
+import eventlet
+
+eventlet.monkey_patch()
+
+import os  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from types import ModuleType  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pymongo.errors  # noqa: E402
+from nameko.runners import ServiceRunner  # noqa: E402
+
+from rabbitmq import calls, entrypoints  # noqa: E402
+from rabbitmq.calls import BoundedRpcProxy  # noqa: E402
+from rabbitmq.entrypoints import RequestId, event_handler, rpc  # noqa: E402
+from rabbitmq.topology import Subscription  # noqa: E402
+from tests.integration.rabbitmq.tiny_errors import Refusal, Refused  # noqa: E402
+
+EVENT = "thing_happened"
+METHOD = "hear"
+
+
+def subscription(name: str) -> Subscription:
+    """What a tiny service of this name hears."""
+    return Subscription(name, EVENT, name, METHOD)
+
+
+class TroubleWithEvent(Exception):
+    """The event asked for it."""
+
+
+def build(name_: str) -> type:
+    """The class of the tiny service called *name_*."""
+    heard: list[dict[str, Any]] = []
+    marks: list[str] = []
+
+    class TinyService:
+        name = name_
+
+        request_id = RequestId()
+        me = BoundedRpcProxy(name_)
+        nobody = BoundedRpcProxy("nobody_svc")
+
+        @rpc
+        def ping(self) -> str:
+            return "pong"
+
+        @rpc
+        def pid(self) -> int:
+            return os.getpid()
+
+        @rpc
+        def echo(self, value: Any) -> Any:
+            return value
+
+        @rpc
+        def slow_echo(self, value: Any, seconds: float) -> Any:
+            time.sleep(seconds)
+            return value
+
+        @rpc
+        def mark(self, text: str) -> None:
+            marks.append(text)
+
+        @rpc
+        def marks(self) -> list[str]:
+            return marks
+
+        @rpc
+        def refuse_twice(self, first: str, second: str) -> None:
+            raise Refused(first, second)
+
+        @rpc
+        def make_a_mistake(self) -> None:
+            raise KeyError("venue")
+
+        @rpc
+        def meet_a_fault(self) -> None:
+            raise pymongo.errors.ServerSelectionTimeoutError("no primary")
+
+        @rpc
+        def call_myself(self, method: str, arguments: dict[str, Any]) -> Any:
+            return getattr(self.me, method)(**arguments)
+
+        @rpc
+        def call_nobody(self) -> Any:
+            return self.nobody.ping()
+
+        @rpc
+        def what_request(self) -> str | None:
+            return self.request_id
+
+        @rpc
+        def heard(self) -> list[dict[str, Any]]:
+            return heard
+
+        @event_handler(name_, EVENT)
+        def hear(self, event: dict[str, Any]) -> None:
+            """Fails as often as the event asks for."""
+            heard.append({"event": event, "at": time.time(), "request_id": self.request_id})
+            times = sum(1 for one in heard if one["event"] == event)
+            if times <= event["data"]["fail"]:
+                raise TroubleWithEvent(event["event_id"])
+
+    return TinyService
+
+
+def main(name: str) -> None:
+    contract = ModuleType(f"{name}.contract")
+    contract.Refusal = Refusal  # type: ignore[attr-defined]
+    sys.modules[f"{name}.contract"] = contract
+    entrypoints.SUBSCRIPTIONS = (subscription(name),)  # type: ignore[assignment]
+    if "RETRY_AFTER" in os.environ:
+        entrypoints.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
+    if "PATIENCE" in os.environ:
+        calls.PATIENCE = float(os.environ["PATIENCE"])
+    runner = ServiceRunner({"AMQP_URI": os.environ["AMQP_URI"], "serializer": "json", "max_workers": 64})
+    runner.add_service(build(name))
+    runner.start()
+    runner.wait()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

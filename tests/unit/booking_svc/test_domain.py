@@ -1,0 +1,205 @@
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking_svc import domain
+from booking_svc.contract import Item
+from tests.unit.booking_svc.concerts import PRICES, draft, items, new_id, terms
+
+NOW = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
+
+codes = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,5}", fullmatch=True)
+asked = st.lists(st.builds(Item, ticket_type=codes, quantity=st.integers(1, 100)), min_size=1, max_size=8)
+
+
+def test_the_same_key_of_the_same_user_means_the_same_booking() -> None:
+    assert domain.booking_id("ada", "k1") == domain.booking_id("ada", "k1")
+    assert UUID(domain.booking_id("ada", "k1"))
+
+
+def test_booking_ids_survive_a_new_release() -> None:
+    assert domain.booking_id("ada", "k1") == "4cb749ff-2945-5b41-a783-3f387edca375"
+
+
+def test_other_keys_and_other_users_mean_other_bookings() -> None:
+    pairs = [("ada", "k1"), ("ada", "k2"), ("bob", "k1"), ("bob", "k2")]
+    assert len({domain.booking_id(*pair) for pair in pairs}) == 4
+
+
+def test_fingerprint_knows_the_same_request_again() -> None:
+    other_order: list[Any] = [{"quantity": 2, "ticket_type": "standing"}]
+    assert domain.fingerprint("c", items(standing=2)) == domain.fingerprint("c", other_order)
+
+
+def test_fingerprint_tells_other_requests_apart() -> None:
+    requests = [
+        ("c", items(standing=2)),
+        ("c", items(standing=3)),
+        ("c", items(balcony=2)),
+        ("c", items(standing=2, balcony=1)),
+        ("d", items(standing=2)),
+    ]
+    assert len({domain.fingerprint(*request) for request in requests}) == len(requests)
+
+
+@given(st.uuids())
+def test_reference_can_be_read_over_the_telephone(booking_id: UUID) -> None:
+    assert re.fullmatch(r"[0-9A-HJKMNP-TV-Z]{3}(-[0-9A-HJKMNP-TV-Z]{3}){2}", domain.reference(str(booking_id)))
+
+
+def test_reference_alphabet_is_crockfords() -> None:
+    assert len(set(domain.REFERENCE_ALPHABET)) == len(domain.REFERENCE_ALPHABET) == 32
+    assert not set(domain.REFERENCE_ALPHABET) & set("ILOU")
+
+
+def test_reference_belongs_to_the_booking() -> None:
+    first, second = str(uuid4()), str(uuid4())
+    assert domain.reference(first) == domain.reference(first) != domain.reference(second)
+
+
+@given(asked)
+def test_quantities_lose_no_ticket(items: list[Item]) -> None:
+    quantities = domain.quantities(items)
+    assert sum(quantities.values()) == sum(item["quantity"] for item in items)
+    assert set(quantities) == {item["ticket_type"] for item in items}
+
+
+def test_quantities_of_a_type_named_twice_are_summed() -> None:
+    assert domain.quantities([*items(standing=2, balcony=1), *items(standing=3)]) == {"standing": 5, "balcony": 1}
+
+
+def test_ticket_types_of_claims_leave_out_the_buyers_slots() -> None:
+    claims = ["buyer:ada:1", "unit:standing:17", "buyer:unit:2", "unit:balcony:3", "unit:standing:18"]
+    assert domain.ticket_types_claimed(claims) == ["standing", "balcony", "standing"]
+
+
+def test_draft_has_a_ticket_for_each_unit_claimed() -> None:
+    booking = draft(terms("c"), "standing:17", "balcony:3", "standing:18")
+    assert [(t["number"], t["ticket_type"], t["seat"]) for t in booking["tickets"]] == [
+        (1, "standing", None),
+        (2, "balcony", None),
+        (3, "standing", None),
+    ]
+
+
+def test_draft_is_priced_by_the_terms() -> None:
+    booking = draft(terms("c"), "standing:17", "balcony:3", "standing:18")
+    assert [t["price"]["amount"] for t in booking["tickets"]] == [4500, 8000, 4500]
+    assert booking["total"] == {"amount": 2 * PRICES["standing"] + PRICES["balcony"], "currency": "EUR"}
+
+
+def test_draft_says_by_which_terms_it_was_sold() -> None:
+    on_sale = terms("c", version=7)
+    booking = draft(on_sale, "standing:1")
+    assert (booking["concert_id"], booking["schedule_version"]) == ("c", 7)
+    assert booking["concert"] == on_sale["concert"]
+
+
+def test_ticket_codes_cannot_be_guessed() -> None:
+    codes = [t["code"] for _ in range(50) for t in draft(terms("c"), "standing:1", "standing:2")["tickets"]]
+    assert len(set(codes)) == 100
+    assert all(len(code) >= 22 for code in codes)  # 128 bits in base 64
+
+
+def test_draft_carries_its_event() -> None:
+    on_sale = terms("c")
+    booking = domain.draft(
+        booking_id=domain.booking_id("ada", "k1"),
+        user_id="ada",
+        idempotency_key="k1",
+        items=items(standing=1),
+        claims=["buyer:ada:1", "unit:standing:1"],
+        terms=on_sale,
+        now=NOW,
+        request_id="r1",
+    )
+    [event] = booking["outbox"]
+    told = {key: event[key] for key in ("source", "type", "seq", "occurred_at", "request_id")}
+    assert told == {
+        "source": "booking_svc",
+        "type": "booking_confirmed",
+        "seq": 1,
+        "occurred_at": NOW,
+        "request_id": "r1",
+    }
+    assert event["data"]["user_id"] == "ada"
+    assert event["data"]["booking"] == domain.as_booking({**booking, "status": "confirmed", "confirmed_at": NOW})
+
+
+def test_each_event_has_an_id_of_its_own() -> None:
+    on_sale = terms("c")
+    ids = {draft(on_sale, "standing:1")["outbox"][0]["event_id"] for _ in range(20)}
+    assert len(ids) == 20
+
+
+def test_what_goes_over_the_wire_is_json() -> None:
+    booking = {**draft(terms("c"), "standing:1"), "status": "confirmed", "confirmed_at": NOW}
+    seen = domain.as_booking(booking)
+    assert json.loads(json.dumps(seen)) == seen
+    data = booking["outbox"][0]["data"]
+    assert json.loads(json.dumps(data)) == data
+
+
+def test_what_the_buyer_sees_hides_how_it_is_stored() -> None:
+    booking = {**draft(terms("c"), "standing:1"), "status": "confirmed", "confirmed_at": NOW}
+    hidden = {"_id", "user_id", "idempotency_key", "fingerprint", "claims", "outbox", "history", "schedule_version"}
+    assert not hidden & set(domain.as_booking(booking))
+
+
+def test_cancelled_event_says_which_claims_are_free() -> None:
+    booking = draft(terms("c"), "standing:1", user_id="ada")
+    event = domain.cancelled_event(booking, NOW, "r1")
+    assert (event["type"], event["seq"], event["occurred_at"]) == ("booking_cancelled", 2, NOW)
+    assert event["data"] == {
+        "booking_id": booking["_id"],
+        "concert_id": "c",
+        "user_id": "ada",
+        "claims": ["buyer:ada:1", "unit:standing:1"],
+    }
+
+
+@given(
+    status=st.sampled_from(["confirmed", "cancelled"]),
+    cancelled=st.none() | st.timedeltas(timedelta(seconds=1), timedelta(days=365)),
+    mail=st.sampled_from(["queued", "sent", "failed"]),
+    sent=st.none() | st.timedeltas(timedelta(seconds=1), timedelta(days=365)),
+)
+def test_as_confirmed_ignores_what_happened_later(
+    status: str, cancelled: timedelta | None, mail: str, sent: timedelta | None
+) -> None:
+    then = {**draft(terms("c"), "standing:1", "balcony:2"), "status": "confirmed", "confirmed_at": NOW}
+    since = {
+        "status": status,
+        "cancelled_at": cancelled and NOW + cancelled,
+        "confirmation_mail": {"state": mail, "sent_at": sent and NOW + sent},
+        "outbox": [],
+    }
+    assert domain.as_confirmed({**then, **since}) == domain.as_booking(then)
+
+
+def test_as_booking_shows_what_happened_later() -> None:
+    then = {**draft(terms("c"), "standing:1"), "status": "confirmed", "confirmed_at": NOW}
+    since = {
+        "status": "cancelled",
+        "cancelled_at": NOW + timedelta(minutes=2),
+        "confirmation_mail": {"state": "sent", "sent_at": NOW + timedelta(minutes=1)},
+    }
+    seen = domain.as_booking({**then, **since})
+    assert (seen["status"], seen["confirmed_at"], seen["cancelled_at"]) == (
+        "cancelled",
+        "2026-12-01T19:00:00Z",
+        "2026-12-01T19:02:00Z",
+    )
+    assert seen["confirmation_mail"] == {"state": "sent", "sent_at": "2026-12-01T19:01:00Z"}
+
+
+def test_the_whole_booking_is_free_of_charge_when_its_tickets_are() -> None:
+    free = terms(new_id())
+    for ticket_type in free["ticket_types"]:
+        ticket_type["price"] = {"amount": 0, "currency": "SEK"}
+    assert draft(free, "standing:1", "standing:2")["total"] == {"amount": 0, "currency": "SEK"}

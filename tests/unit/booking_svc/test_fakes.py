@@ -1,0 +1,41 @@
+"""The fakes keep the promises of what they stand for."""
+
+import pytest
+
+from tests.unit.booking_svc.bookings_contract import BookingsContract
+from tests.unit.booking_svc.concerts import new_id
+from tests.unit.booking_svc.fakes import FakeBookings, FakeHolds, FakeTerms
+from tests.unit.booking_svc.holds_contract import HoldsContract
+from tests.unit.booking_svc.terms_contract import TermsContract
+
+
+@pytest.fixture
+def concert_id() -> str:
+    return new_id()
+
+
+@pytest.fixture
+def holds() -> FakeHolds:
+    return FakeHolds()
+
+
+@pytest.fixture
+def bookings() -> FakeBookings:
+    return FakeBookings()
+
+
+@pytest.fixture
+def stored_terms() -> FakeTerms:
+    return FakeTerms()
+
+
+class TestFakeHolds(HoldsContract):
+    pass
+
+
+class TestFakeBookings(BookingsContract):
+    pass
+
+
+class TestFakeTerms(TermsContract):
+    pass

@@ -1,0 +1,140 @@
+"""What a concert is, and when its sales close."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concert_svc import domain
+from concert_svc.contract import NewConcert, StartsTooSoon, WrongState
+from rabbitmq.times import from_wire, to_wire
+
+NOW = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
+NEW: NewConcert = {
+    "title": "Night of the Organs",
+    "performers": ["Ada Lovelace"],
+    "venue": {"name": "Konzerthaus", "city": "Berlin", "country": "DE", "timezone": "Europe/Berlin"},
+    "starts_at": "2027-01-20T19:00:00Z",
+    "ticket_types": [
+        {"code": "standing", "name": "Standing", "price": {"amount": 4500, "currency": "EUR"}, "capacity": 200}
+    ],
+}
+
+
+def a_draft(**changes: Any) -> domain.ConcertDocument:
+    return domain.draft("organiser", {**copy.deepcopy(NEW), **changes}, NOW)  # type: ignore[typeddict-item]
+
+
+def in_seconds(seconds: float) -> str:
+    return to_wire(NOW + timedelta(seconds=seconds))
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
+def test_sales_close_ten_seconds_before_the_start(starts_at: datetime) -> None:
+    assert starts_at - domain.sales_close_at(starts_at) == timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 9.999, 10])
+def test_concert_whose_sales_would_have_closed_is_refused(seconds: float) -> None:
+    with pytest.raises(StartsTooSoon):
+        a_draft(starts_at=in_seconds(seconds))
+
+
+@pytest.mark.parametrize("seconds", [10.001, 11, 3600])
+def test_concert_whose_sales_close_in_the_future_is_taken(seconds: float) -> None:
+    draft = a_draft(starts_at=in_seconds(seconds))
+    assert draft["sales_close_at"] == NOW + timedelta(seconds=seconds - 10)
+
+
+def test_new_concert_is_a_draft_of_its_organiser() -> None:
+    draft = a_draft()
+    assert (draft["status"], draft["organiser_id"], draft["schedule_version"]) == ("draft", "organiser", 1)
+    assert (draft["published_at"], draft["closed_at"], draft["outbox"]) == (None, None, [])
+
+
+def test_each_concert_has_an_id_of_its_own() -> None:
+    assert len({a_draft()["_id"] for _ in range(100)}) == 100
+
+
+def test_limit_per_person_is_ten_unless_the_organiser_says_otherwise() -> None:
+    assert a_draft()["max_tickets_per_user"] == 10
+    assert a_draft(max_tickets_per_user=2)["max_tickets_per_user"] == 2
+
+
+def test_draft_can_be_published() -> None:
+    domain.check_publishable(a_draft(), NOW)
+
+
+@pytest.mark.parametrize("status", domain.PUBLIC)
+def test_nothing_but_a_draft_can_be_published(status: str) -> None:
+    with pytest.raises(WrongState):
+        domain.check_publishable({**a_draft(), "status": status}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("before_start", "allowed"), [(11, True), (10.001, True), (10, False), (9.999, False), (0, False)]
+)
+def test_draft_is_published_only_before_its_sales_close(before_start: float, allowed: bool) -> None:
+    draft = a_draft()
+    now = draft["starts_at"] - timedelta(seconds=before_start)
+    if allowed:
+        domain.check_publishable(draft, now)
+    else:
+        with pytest.raises(StartsTooSoon):
+            domain.check_publishable(draft, now)
+
+
+def test_starting_event_is_due_when_sales_close_and_names_the_schedule_it_means() -> None:
+    draft = {**a_draft(), "schedule_version": 7}
+    event = domain.starting_event(draft, NOW, "r1")
+    assert (event["source"], event["type"], event["request_id"]) == ("concert_svc", "concert_starting", "r1")
+    assert event["not_before"] == draft["sales_close_at"]
+    assert event["seq"] == 7
+    assert event["data"] == {"concert_id": draft["_id"], "schedule_version": 7}
+
+
+def test_terms_say_all_that_booking_needs_to_sell() -> None:
+    draft = a_draft(doors_at="2027-01-20T18:00:00Z", sales_open_at="2026-12-24T12:00:00Z")
+    assert domain.sales_terms(draft) == {
+        "concert_id": draft["_id"],
+        "version": 1,
+        "status": "on_sale",
+        "sales_open_at": "2026-12-24T12:00:00Z",
+        "sales_close_at": "2027-01-20T18:59:50Z",
+        "max_tickets_per_user": 10,
+        "ticket_types": NEW["ticket_types"],
+        "concert": {
+            "title": NEW["title"],
+            "starts_at": "2027-01-20T19:00:00Z",
+            "doors_at": "2027-01-20T18:00:00Z",
+            "venue": NEW["venue"],
+        },
+    }
+
+
+def test_reader_sees_what_the_organiser_said() -> None:
+    concert = domain.as_concert(a_draft(description=None, doors_at=None))
+    assert {name: concert[name] for name in ("title", "performers", "venue", "starts_at")} == {  # type: ignore[literal-required]
+        name: NEW[name]  # type: ignore[literal-required]
+        for name in ("title", "performers", "venue", "starts_at")
+    }
+    assert concert["ticket_types"] == [{**NEW["ticket_types"][0], "admission": "general"}]
+    assert (concert["description"], concert["doors_at"], concert["sales_open_at"]) == (None, None, None)
+
+
+def test_reader_sees_no_outbox() -> None:
+    assert "outbox" not in domain.as_concert(a_draft())
+
+
+def test_drafting_changes_nothing_of_what_was_given() -> None:
+    given_ = copy.deepcopy(NEW)
+    domain.draft("organiser", given_, NOW)
+    assert given_ == NEW
+
+
+def test_times_are_kept_as_moments() -> None:
+    draft = a_draft(starts_at="2027-01-20T20:00:00+01:00")
+    assert draft["starts_at"] == from_wire(NEW["starts_at"])

@@ -1,0 +1,284 @@
+"""Whatever comes in, it is refused by field, or is clean: no route ever meets anything else."""
+
+import copy
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError
+
+from gateway import schemas
+from rabbitmq.times import from_wire
+
+CONCERT = {
+    "title": "Night of the Organs",
+    "description": "Two organs,\none night.",
+    "performers": ["Ada Lovelace"],
+    "venue": {
+        "name": "Konzerthaus",
+        "city": "Berlin",
+        "country": "DE",
+        "address": "Gendarmenmarkt 2",
+        "timezone": "Europe/Berlin",
+    },
+    "starts_at": "2027-01-20T20:00:00+01:00",
+    "doors_at": "2027-01-20T19:00:00+01:00",
+    "sales_open_at": None,
+    "max_tickets_per_user": 10,
+    "ticket_types": [
+        {"code": "standing", "name": "Standing", "price": {"amount": 4500, "currency": "EUR"}, "capacity": 200},
+        {"code": "balcony", "name": "Balcony", "price": {"amount": 0, "currency": "EUR"}, "capacity": 1},
+    ],
+}
+VALID: dict[type[Schema], dict[str, Any]] = {
+    schemas.Registration: {"email": "ada@example.org", "password": "correct horse battery", "name": "Ada"},
+    schemas.Credentials: {"email": "ada@example.org", "password": "x"},
+    schemas.ProfileChange: {"name": "Ada Lovelace"},
+    schemas.Roles: {"roles": ["customer", "organiser"]},
+    schemas.NewConcert: CONCERT,
+    schemas.NewBooking: {"concert_id": "c1", "items": [{"ticket_type": "standing", "quantity": 2}]},
+    schemas.PageArguments: {"limit": "20", "cursor": "abc"},
+}
+each_body = pytest.mark.parametrize("schema", VALID, ids=lambda s: s.__name__)
+
+# Lone surrogates too: JSON can write them ("\\ud800"), UTF-8 can't.
+text = st.text(st.characters(), max_size=40)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=8,
+)
+
+Path = tuple[Any, ...]
+
+
+def places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The path of everything in a JSON value, itself first."""
+    yield path
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+def put(value: Any, path: Path, other: Any) -> Any:
+    """*value* with *other* at *path*."""
+    if not path:
+        return other
+    changed = copy.deepcopy(value)
+    parent = changed
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = other
+    return changed
+
+
+def refused(schema: type[Schema], body: Any) -> dict[Any, Any]:
+    """The messages by field that *body* is refused with."""
+    with pytest.raises(ValidationError) as refusal:
+        schema().load(body)
+    assert isinstance(refusal.value.messages, dict)
+    return refusal.value.messages
+
+
+def assert_clean(value: Any) -> None:
+    """It can be sent to a service, stored and mailed."""
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+def load_or_refuse(schema: type[Schema], body: Any) -> None:
+    try:
+        loaded = schema().load(body)
+    except ValidationError:
+        return
+    assert_clean(loaded)
+
+
+@each_body
+def test_good_body_is_taken(schema: type[Schema]) -> None:
+    assert_clean(schema().load(VALID[schema]))
+
+
+@each_body
+@given(body=anything)
+def test_any_json_is_taken_clean_or_refused(schema: type[Schema], body: Any) -> None:
+    load_or_refuse(schema, body)
+
+
+@each_body
+@given(data=st.data())
+def test_good_body_with_anything_in_one_place_is_taken_clean_or_refused(schema: type[Schema], data: Any) -> None:
+    path = data.draw(st.sampled_from(list(places(VALID[schema]))))
+    load_or_refuse(schema, put(VALID[schema], path, data.draw(anything)))
+
+
+@each_body
+def test_unknown_field_is_refused_by_name(schema: type[Schema]) -> None:
+    assert refused(schema, {**VALID[schema], "colour": "red"}) == {"colour": ["Unknown field."]}
+
+
+def test_unknown_field_deep_inside_is_refused_by_name() -> None:
+    body = put(CONCERT, ("ticket_types", 1, "price", "tax"), 19)
+    assert refused(schemas.NewConcert, body) == {"ticket_types": {1: {"price": {"tax": ["Unknown field."]}}}}
+
+
+NUMBERS = [
+    (schemas.NewConcert, ("max_tickets_per_user",)),
+    (schemas.NewConcert, ("ticket_types", 0, "capacity")),
+    (schemas.NewConcert, ("ticket_types", 0, "price", "amount")),
+    (schemas.NewBooking, ("items", 0, "quantity")),
+]
+
+
+@pytest.mark.parametrize(("schema", "path"), NUMBERS, ids=lambda value: str(value[-1]) if type(value) is tuple else "")
+@pytest.mark.parametrize("value", [True, False, "2", 2.0, 2.5, float("nan"), float("inf"), None, -1, 10**30, [2], {}])
+def test_number_is_a_whole_number_in_range_and_nothing_like_it(schema: type[Schema], path: Path, value: Any) -> None:
+    assert path[0] in refused(schema, put(VALID[schema], path, value))
+
+
+TIMES = [("starts_at",), ("doors_at",), ("sales_open_at",)]
+
+
+@pytest.mark.parametrize("path", TIMES)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1999-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2027-01-20T19:00:00",
+        "2027-01-20",
+        "2027-02-30T19:00:00Z",
+        "2027-01-20T19:00:00+25:00",
+        "tomorrow",
+        "",
+        1_800_000_000,
+        True,
+        ["2027-01-20T19:00:00Z"],
+    ],
+)
+def test_time_is_a_moment_of_this_age_and_nothing_like_it(path: Path, value: Any) -> None:
+    assert path[0] in refused(schemas.NewConcert, put(CONCERT, path, value))
+
+
+ZONES = [timezone(timedelta(minutes=minutes)) for minutes in (-12 * 60, -210, 0, 60, 345, 14 * 60)]
+
+
+def test_time_goes_on_in_utc() -> None:
+    assert schemas.NewConcert().load(CONCERT)["starts_at"] == "2027-01-20T19:00:00Z"
+
+
+@given(st.datetimes(datetime(2000, 1, 2), datetime(2199, 12, 30), timezones=st.sampled_from(ZONES)))
+def test_time_keeps_its_moment_whatever_its_zone(moment: datetime) -> None:
+    loaded = schemas.NewConcert().load({**CONCERT, "starts_at": moment.isoformat(), "doors_at": None})
+    assert abs((from_wire(loaded["starts_at"]) - moment.astimezone(UTC)).total_seconds()) < 0.001
+
+
+ONE_LINE = [
+    (schemas.Registration, ("name",)),
+    (schemas.Registration, ("email",)),
+    (schemas.ProfileChange, ("name",)),
+    (schemas.NewConcert, ("title",)),
+    (schemas.NewConcert, ("performers", 0)),
+    (schemas.NewConcert, ("venue", "name")),
+    (schemas.NewConcert, ("venue", "city")),
+    (schemas.NewConcert, ("venue", "country")),
+    (schemas.NewConcert, ("venue", "address")),
+    (schemas.NewConcert, ("venue", "timezone")),
+    (schemas.NewConcert, ("ticket_types", 0, "code")),
+    (schemas.NewConcert, ("ticket_types", 0, "name")),
+    (schemas.NewConcert, ("ticket_types", 0, "price", "currency")),
+]
+#: What is text too, but may hold what a keyboard can't write.
+OTHER_TEXT = [
+    (schemas.Registration, ("password",)),
+    (schemas.Credentials, ("email",)),
+    (schemas.Credentials, ("password",)),
+    (schemas.NewConcert, ("description",)),
+    (schemas.NewBooking, ("concert_id",)),
+    (schemas.NewBooking, ("items", 0, "ticket_type")),
+    (schemas.PageArguments, ("cursor",)),
+]
+
+
+def name_of(value: Any) -> str:
+    return value.__name__ if isinstance(value, type) else ".".join(map(str, value)) if type(value) is tuple else ""
+
+
+@pytest.mark.parametrize(("schema", "path"), ONE_LINE, ids=name_of)
+@pytest.mark.parametrize("bad", ["\r\n", "\n", "\x00", "\x1b", "\x7f", "\t"], ids=ascii)
+def test_control_character_is_refused(schema: type[Schema], path: Path, bad: str) -> None:
+    for value in (f"Ada{bad}Bcc: all@example.org", f"Ada{bad}", f'"{bad}"@example.org', f"ada@example.org{bad}"):
+        assert path[0] in refused(schema, put(VALID[schema], path, value))
+
+
+@pytest.mark.parametrize(("schema", "path"), [*ONE_LINE, *OTHER_TEXT], ids=name_of)
+@pytest.mark.parametrize("bad", ["\ud800", "\udfff"], ids=ascii)
+def test_lone_surrogate_is_refused(schema: type[Schema], path: Path, bad: str) -> None:
+    for value in (f"correct horse {bad} battery", f"ada@{bad}.org", f"{bad}@example.org"):
+        assert path[0] in refused(schema, put(VALID[schema], path, value))
+
+
+def test_description_may_have_lines() -> None:
+    assert schemas.NewConcert().load(CONCERT)["description"] == "Two organs,\none night."
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 11, "x" * 1025, ""])
+def test_password_has_12_to_1024_characters(password: str) -> None:
+    assert "password" in refused(schemas.Registration, {**VALID[schemas.Registration], "password": password})
+
+
+@pytest.mark.parametrize("password", ["x" * 12, "пароль с пробелами 🎻", "tab\tand\x00nul are fine"])
+def test_password_may_hold_any_character(password: str) -> None:
+    body = {**VALID[schemas.Registration], "password": password}
+    assert schemas.Registration().load(body)["password"] == password
+
+
+@pytest.mark.parametrize("email", ["ada@shop.example", "ada+tickets@example.org", "ADA@EXAMPLE.ORG", "ada@localhost"])
+def test_address_is_checked_for_its_form_only(email: str) -> None:
+    assert schemas.Registration().load({**VALID[schemas.Registration], "email": email})["email"] == email
+
+
+@pytest.mark.parametrize("email", ["ädä@example.org", "ada@müller.de", '"ada"@example.org', '"a b"@example.org'])
+def test_address_is_one_that_every_mail_server_understands(email: str) -> None:
+    assert "email" in refused(schemas.Registration, {**VALID[schemas.Registration], "email": email})
+
+
+@pytest.mark.parametrize(
+    "email", ["ada", "@example.org", "ada@", "ada@example", "a b@example.org", "", "a@b@", None, 7]
+)
+def test_what_is_no_address_is_refused(email: Any) -> None:
+    assert "email" in refused(schemas.Registration, {**VALID[schemas.Registration], "email": email})
+
+
+@pytest.mark.parametrize("roles", [[], ["king"], ["admin", "admin"], "admin", [["admin"]], None])
+def test_roles_are_some_of_the_roles_there_are_each_once(roles: Any) -> None:
+    assert "roles" in refused(schemas.Roles, {"roles": roles})
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1e2", ""])
+def test_page_has_1_to_100_items(limit: str) -> None:
+    assert "limit" in refused(schemas.PageArguments, {"limit": limit})
+
+
+def test_page_has_20_items_from_the_beginning_unless_asked_otherwise() -> None:
+    assert schemas.PageArguments().load({}) == {"limit": 20, "cursor": None}
+
+
+def test_ticket_types_have_codes_of_their_own() -> None:
+    body = put(CONCERT, ("ticket_types", 1, "code"), "standing")
+    assert "ticket_types" in refused(schemas.NewConcert, body)
+
+
+def test_prices_are_in_one_currency() -> None:
+    body = put(CONCERT, ("ticket_types", 1, "price", "currency"), "USD")
+    assert "ticket_types" in refused(schemas.NewConcert, body)
+
+
+@pytest.mark.parametrize("earlier", ["doors_at", "sales_open_at"])
+def test_nothing_opens_after_the_start(earlier: str) -> None:
+    assert refused(schemas.NewConcert, {**CONCERT, earlier: "2027-01-20T20:00:01+01:00"}).keys() == {earlier}

@@ -1,0 +1,40 @@
+"""The routing keys of the delay levels."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rabbitmq import delays
+from rabbitmq.entrypoints import RETRY_AFTER
+from rabbitmq.topology import SUBSCRIPTIONS
+
+#: AMQP 0-9-1: a routing key is a short string.
+LONGEST_KEY = 255
+
+
+def test_longest_delay_is_what_28_levels_add_up_to() -> None:
+    assert sum(2**level for level in range(delays.LEVELS)) == delays.LONGEST == 2**28 - 1
+
+
+@given(st.integers(1, delays.LONGEST))
+def test_delay_is_written_as_28_bits_before_the_key(seconds: int) -> None:
+    *bits, key = delays.enters_as("key", seconds).split(".")
+    assert (len(bits), int("".join(bits), 2), key) == (28, seconds, "key")
+
+
+@given(st.integers(delays.LONGEST, 2**70))
+def test_longer_delays_are_capped_and_not_wrapped(seconds: int) -> None:
+    assert delays.enters_as("key", seconds) == delays.enters_as("key", delays.LONGEST)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_no_delay_is_a_mistake(seconds: int) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        delays.enters_as("key", seconds)
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda s: s.queue)
+def test_every_key_we_use_fits_the_protocol(subscription: object) -> None:
+    queue, event = subscription.queue, f"{subscription.source}.{subscription.event}"  # type: ignore[attr-defined]
+    for key in (queue, event):
+        assert all(len(delays.enters_as(key, seconds)) <= LONGEST_KEY for seconds in (*RETRY_AFTER, delays.LONGEST))
