@@ -83,7 +83,7 @@ class Bookings:
     def __init__(self, database: Database[Document]) -> None:
         self._bookings = prepare(database, "bookings", INDEXES, VALIDATOR)
 
-    def confirm(self, draft: BookingDocument, sales_close_at: datetime) -> BookingDocument:
+    def confirm(self, draft: BookingDocument, request_id: str | None = None) -> BookingDocument:
         """
         Write the booking, or find that it is written already. A repeated write meets itself by `_id`.
 
@@ -91,23 +91,24 @@ class Bookings:
             the stored document: this draft, or the booking that was there (its tickets differ from the draft's).
 
         Raises:
-            SalesClosed: by the database's clock the write came at or after *sales_close_at*.
+            SalesClosed: by the database's clock the write came at or after the draft's `sales_close_at`.
             ClaimTaken: MongoDB sold one of the claims before.
         """
+        entry = _entry("confirmed", draft["user_id"], request_id)
         confirmed = {
             "$mergeObjects": [
                 {"$literal": draft},
                 {
                     "status": "confirmed",
                     "confirmed_at": "$$NOW",
-                    "history": [{"status": "confirmed", "at": "$$NOW"}],
+                    "history": [entry],
                 },
             ]
         }
         refused = {
             "_id": draft["_id"], "status": "refused", "concert_id": draft["concert_id"], "refused_at": "$$NOW",
         }  # fmt: skip
-        decided = {"$cond": [{"$lt": ["$$NOW", sales_close_at]}, confirmed, refused]}
+        decided = {"$cond": [{"$lt": ["$$NOW", draft["sales_close_at"]]}, confirmed, refused]}
         pipeline = [{"$replaceWith": {"$cond": [{"$in": ["$status", SETTLED]}, "$$ROOT", decided]}}]
         try:
             stored = cast(
@@ -133,6 +134,11 @@ class Bookings:
         """The booking, confirmed or cancelled."""
         return self._bookings.find_one({"_id": booking_id, "status": {"$in": SETTLED}})
 
+    def confirmed_among(self, booking_ids: Sequence[str]) -> set[str]:
+        """Which of these bookings are confirmed."""
+        found = self._bookings.find({"_id": {"$in": list(booking_ids)}, "status": "confirmed"}, {"_id": 1})
+        return {document["_id"] for document in found}
+
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
         """
         Raises:
@@ -148,13 +154,16 @@ class Bookings:
         wanted: Document = {"user_id": user_id, "status": {"$in": SETTLED}}
         return page(self._bookings, wanted, by="confirmed_at", direction=DESCENDING, limit=limit, cursor=cursor)
 
-    def cancel(self, booking_id: str, sales_close_at: datetime, event: Envelope) -> BookingDocument | None:
+    def cancel(self, booking_id: str, sales_close_at: datetime, event: Envelope, by: str) -> BookingDocument | None:
         """
         Cancel a confirmed booking while sales are open by the database's clock, and store *event* with it.
+
+        *by* is who does it, for the history.
 
         Returns:
             the cancelled booking; None when it is not confirmed any more, or sales have closed.
         """
+        entry = _entry("cancelled", by, event.get("request_id"))
         return self._bookings.find_one_and_update(
             {"_id": booking_id, "status": "confirmed", "$expr": {"$lt": ["$$NOW", sales_close_at]}},
             [
@@ -162,7 +171,7 @@ class Bookings:
                     "$set": {
                         "status": "cancelled",
                         "cancelled_at": "$$NOW",
-                        "history": {"$concatArrays": ["$history", [{"status": "cancelled", "at": "$$NOW"}]]},
+                        "history": {"$concatArrays": ["$history", [entry]]},
                         "outbox": {"$concatArrays": ["$outbox", [{"$literal": event}]]},
                     }
                 }
@@ -181,3 +190,8 @@ class Bookings:
         """Every confirmed booking of the concert, with its claims."""
         for document in self._bookings.find({"concert_id": concert_id, "status": "confirmed"}, {"claims": 1}):
             yield document["_id"], document["claims"]
+
+
+def _entry(status: str, by: str, request_id: str | None) -> Document:
+    """A line of the booking's history, in a pipeline."""
+    return {"status": status, "at": "$$NOW", "by": {"$literal": by}, "request_id": {"$literal": request_id}}

@@ -8,11 +8,22 @@ class Money(TypedDict):
     currency: str  #: ISO 4217
 
 
+class SeatingBlock(TypedDict):
+    """Rows of one section, the best first, with the seats 1 to *seats_per_row* each. A seat is `section-row-number`."""
+
+    section: str
+    rows: list[str]
+    seats_per_row: int
+
+
 class TicketTypeTerms(TypedDict):
     code: str
     name: str
     price: Money
-    capacity: int
+    capacity: int  #: tickets that can be sold; of a reserved type the seats that are not blocked
+    seating: NotRequired[list[SeatingBlock]]  #: makes the type a reserved one; blocks are only ever added at its end
+    accessible_seats: NotRequired[list[str]]  #: given by name; as the best available only when there are no others
+    blocked_seats: NotRequired[list[str]]  #: never sold
 
 
 class Venue(TypedDict):
@@ -46,10 +57,29 @@ class SalesTerms(TypedDict):
 
 
 class Item(TypedDict):
-    """*quantity* tickets of one type."""
+    """Tickets of one type: *quantity* of them (of a reserved type the best adjacent ones left), or *seats* by name."""
 
     ticket_type: str
-    quantity: int
+    quantity: NotRequired[int]
+    seats: NotRequired[list[str]]
+
+
+class HeldTicket(TypedDict):
+    number: int  #: 1, 2, ... within the hold
+    ticket_type: str
+    seat: str | None
+    price: Money
+
+
+class Hold(TypedDict):
+    """Tickets kept for one buyer until *expires_at*, by the inventory's clock."""
+
+    id: str
+    concert_id: str
+    items: list[Item]
+    tickets: list[HeldTicket]
+    total: Money
+    expires_at: str
 
 
 class Ticket(TypedDict):
@@ -108,6 +138,25 @@ class Availability(TypedDict):
     sales: SalesWindow
 
 
+class SeatedType(TypedDict):
+    """A reserved ticket type's seats: *states* has a letter for each, in the order of *seating*: see `SEAT_STATES`."""
+
+    code: str
+    seating: list[SeatingBlock]
+    states: str
+
+
+#: What a letter of `SeatedType.states` stands for.
+SEAT_STATES = {"a": "available", "h": "held", "b": "booked", "x": "blocked"}
+
+
+class SeatMap(TypedDict):
+    """May lag; never decides. *tag* changes whenever a seat's state does."""
+
+    tag: str
+    ticket_types: list[SeatedType] | None  #: None: nothing has changed since the tag that the caller knows
+
+
 class BookingConfirmed(TypedDict):
     """Data of the event `booking_confirmed`."""
 
@@ -130,13 +179,52 @@ class BookingService(Protocol):
     def set_sales_terms(self, terms: SalesTerms) -> None:
         """Sell by *terms* from now on; older terms than those in force are ignored."""
 
+    def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
+        """
+        Keep all of *items* for the user, or nothing. The same key and items are the same hold while it lasts.
+
+        Raises:
+            IdempotencyKeyReused, ConcertNotFound, UnknownTicketType, UnknownSeat, SoldOut, TicketsUnavailable,
+            LimitReached, NotOnSaleYet, SalesClosed, ConcertCancelled
+        """
+
+    def get_hold(self, user_id: str, hold_id: str) -> Hold:
+        """
+        Raises:
+            HoldNotFound, HoldExpired
+        """
+
+    def extend_hold(self, user_id: str, hold_id: str) -> Hold:
+        """
+        Keep it for ten minutes from now, at most thirty in all, and not past the close of sales.
+
+        Raises:
+            HoldNotFound, HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+        """
+
+    def release_hold(self, user_id: str, hold_id: str) -> None:
+        """
+        Give the tickets back before the hold expires; of a hold that is gone nothing is left to do.
+
+        Raises:
+            HoldNotFound, RequestInProgress
+        """
+
     def book_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> BookingAnswer:
         """
         Book all of *items* for the user, or nothing. The same key and items get the same answer for ever.
 
         Raises:
-            IdempotencyKeyReused, RequestInProgress, ConcertNotFound, UnknownTicketType, SoldOut, LimitReached,
-            NotOnSaleYet, SalesClosed, ConcertCancelled
+            IdempotencyKeyReused, RequestInProgress, ConcertNotFound, UnknownTicketType, UnknownSeat, SoldOut,
+            TicketsUnavailable, LimitReached, NotOnSaleYet, SalesClosed, ConcertCancelled
+        """
+
+    def book_hold(self, user_id: str, idempotency_key: str, hold_id: str) -> BookingAnswer:
+        """
+        Book what the user holds, at the hold's prices. The same key and hold get the same answer for ever.
+
+        Raises:
+            IdempotencyKeyReused, RequestInProgress, HoldNotFound, HoldExpired, SalesClosed, ConcertCancelled
         """
 
     def get_booking(self, user_id: str, booking_id: str) -> Booking:
@@ -162,6 +250,14 @@ class BookingService(Protocol):
             ConcertNotFound
         """
 
+    def get_seats(self, concert_id: str, known: str | None) -> SeatMap:
+        """
+        The state of every seat; just the tag when it is *known*.
+
+        Raises:
+            ConcertNotFound
+        """
+
     def ping(self) -> str:
         """Answers "pong" when the service's own servers answer."""
 
@@ -181,12 +277,28 @@ class BookingNotFound(Refusal):
     """There is no such booking."""
 
 
+class HoldNotFound(Refusal):
+    """There is no such hold."""
+
+
 class UnknownTicketType(Refusal):
     """The concert has no such ticket type."""
 
 
+class UnknownSeat(Refusal):
+    """The ticket type has no such seat."""
+
+
 class SoldOut(Refusal):
     """There are not enough tickets of this type left."""
+
+
+class TicketsUnavailable(Refusal):
+    """Some of these seats are not available."""  # its arguments are their names
+
+
+class HoldExpired(Refusal):
+    """The hold has expired, or was released or booked; its tickets are no longer kept."""
 
 
 class LimitReached(Refusal):

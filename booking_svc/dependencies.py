@@ -6,9 +6,13 @@ from nameko.extensions import DependencyProvider
 from pymongo.database import Database
 from redis import Redis
 
-from booking_svc import holds
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
+from booking_svc.counts import Counts
+from booking_svc.holds import Holds
+from booking_svc.inventory import Inventory
+from booking_svc.scripts import Scripts, connect
+from booking_svc.stocktake import Stocktake
 from booking_svc.terms import Terms
 from rabbitmq import database
 from rabbitmq.database import Document
@@ -21,7 +25,10 @@ class Stores:
         self._mongo = mongo
         self._redis = redis
         self.bookings = Bookings(mongo)
-        self.box_office = BoxOffice(holds.Holds(redis), self.bookings, Terms(mongo))
+        scripts, terms = Scripts(redis), Terms(mongo)
+        holds, stocktake = Holds(scripts), Stocktake(Counts(scripts), self.bookings, terms)
+        self.inventory = Inventory(holds, self.bookings, terms, stocktake)
+        self.box_office = BoxOffice(self.inventory, holds, self.bookings, terms)
 
     def ping(self) -> None:
         """
@@ -37,7 +44,7 @@ class StoresProvider(DependencyProvider):
 
     def setup(self) -> None:
         config = self.container.config
-        self._stores = Stores(database.connect(config["MONGO_URI"], "booking_svc"), holds.connect(config["REDIS_URL"]))
+        self._stores = Stores(database.connect(config["MONGO_URI"], "booking_svc"), connect(config["REDIS_URL"]))
 
     def get_dependency(self, worker_ctx: Any) -> Stores:
         return self._stores

@@ -1,24 +1,25 @@
-"""What a booking is: its identity, claims, tickets, price and shapes. Pure: no servers, and `now` is an argument."""
+"""What holds and bookings are: identity, tickets, price, states and shapes. Pure: no servers, `now` is an argument."""
 
 import hashlib
 import json
 import secrets
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
+from booking_svc import contract
 from booking_svc.contract import (
     Booking,
     BookingCancelled,
     BookingConfirmed,
+    HeldTicket,
+    HoldNotFound,
     Item,
     Money,
-    SalesTerms,
     Ticket,
-    TicketTypeTerms,
 )
+from booking_svc.offer import Offer, Taken
 from rabbitmq.outbox import Envelope, envelope
 from rabbitmq.times import to_wire, to_wire_or_none
 
@@ -26,9 +27,29 @@ SERVICE = "booking_svc"
 BOOKING_NAMESPACE = UUID("6f1d9a52-2c0e-4a53-9a4e-4d6d2f0f7d11")
 #: Crockford's base 32: no I, L, O or U, so that a reference survives being read over the telephone.
 REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: What may become of a booking; every such step is a conditional write of bookings.py, entered in its history.
+NEXT_STATES = {
+    "refused": {"refused", "confirmed"},  #: sales had closed; no booking, and the key may try again
+    "confirmed": {"cancelled"},
+    "cancelled": set[str](),
+}
 
 #: A booking as MongoDB stores it (see bookings.py for its fields).
 BookingDocument = dict[str, Any]
+
+
+class Purchase(NamedTuple):
+    """A buyer's request for a booking, of items or of a hold."""
+
+    user_id: str
+    idempotency_key: str
+    fingerprint: str
+    request_id: str | None = None
+    hold_id: str | None = None
+
+    @property
+    def booking_id(self) -> str:
+        return booking_id(self.user_id, self.idempotency_key)
 
 
 def booking_id(user_id: str, idempotency_key: str) -> str:
@@ -36,10 +57,33 @@ def booking_id(user_id: str, idempotency_key: str) -> str:
     return str(uuid5(BOOKING_NAMESPACE, f"{user_id}:{idempotency_key}"))
 
 
-def fingerprint(concert_id: str, items: Sequence[Item]) -> str:
+def hold_id(user_id: str, idempotency_key: str, concert_id: str) -> str:
+    """The hold that this key stands for. It names its concert, and only its buyer's id fits its last digits."""
+    nonce = _hash(f"{user_id}:{idempotency_key}", 12)
+    return f"{concert_id}-{nonce}{_hash(f'{concert_id}:{user_id}:{nonce}', 4)}"
+
+
+def concert_of_hold(user_id: str, hold_id: str) -> str:
+    """
+    The concert that the user's own hold is of. Whether it still lasts is the inventory's to say.
+
+    Raises:
+        HoldNotFound: it is somebody else's, or no hold at all.
+    """
+    concert_id, _, rest = hold_id.rpartition("-")
+    if not concert_id or rest[24:] != _hash(f"{concert_id}:{user_id}:{rest[:24]}", 4):
+        raise HoldNotFound(hold_id)
+    return concert_id
+
+
+def _hash(text: str, size: int) -> str:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=size).hexdigest()
+
+
+def fingerprint(*asked: Any) -> str:
     """Tells whether two requests with the same key ask for the same."""
-    asked = json.dumps([concert_id, items], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(asked.encode()).hexdigest()
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def reference(booking_id: str) -> str:
@@ -49,62 +93,70 @@ def reference(booking_id: str) -> str:
     return "-".join(letters[i : i + 3] for i in range(0, 9, 3))
 
 
-def quantities(items: Iterable[Item]) -> dict[str, int]:
-    """How many tickets of each type *items* ask for."""
-    asked: Counter[str] = Counter()
-    for item in items:
-        asked[item["ticket_type"]] += item["quantity"]
-    return dict(asked)
+def held_tickets(taken: Taken, prices: Mapping[str, Money], offer: Offer) -> list[HeldTicket]:
+    """A ticket for each unit, at the price of its type."""
+    return [
+        HeldTicket(
+            number=number, ticket_type=unit.ticket_type, seat=offer.seat_of(unit), price=prices[unit.ticket_type]
+        )
+        for number, unit in enumerate(taken.units, start=1)
+    ]
 
 
-def ticket_types_claimed(claims: Iterable[str]) -> list[str]:
-    """The ticket type of each unit among *claims*, `unit:standing:17` -> `standing`, in their order."""
-    return [claim.split(":", 2)[1] for claim in claims if claim.startswith("unit:")]
+def hold_as_seen(
+    hold_id: str, items: list[Item], taken: Taken, prices: Mapping[str, Money], expires_at: datetime, offer: Offer
+) -> contract.Hold:
+    """The hold as its buyer sees it."""
+    tickets = held_tickets(taken, prices, offer)
+    return contract.Hold(
+        id=hold_id,
+        concert_id=offer.concert_id,
+        items=items,
+        tickets=tickets,
+        total=total(tickets),
+        expires_at=to_wire(expires_at),
+    )
 
 
 def draft(
-    *,
-    booking_id: str,
-    user_id: str,
-    idempotency_key: str,
+    purchase: Purchase,
     items: Sequence[Item],
-    claims: Sequence[str],
-    terms: SalesTerms,
+    taken: Taken,
+    prices: Mapping[str, Money],
+    offer: Offer,
     now: datetime,
-    request_id: str | None = None,
 ) -> BookingDocument:
     """
-    The document of a booking that holds *claims*, priced by *terms*, with its event waiting in its outbox.
+    The document of a booking that owns *taken*, sold by *offer*, with its event waiting in its outbox.
 
     MongoDB's clock adds `status`, `confirmed_at` and `history` in the write.
     """
-    types: dict[str, TicketTypeTerms] = {t["code"]: t for t in terms["ticket_types"]}
-    tickets = [
-        Ticket(number=number, ticket_type=code, seat=None, code=secrets.token_urlsafe(16), price=types[code]["price"])
-        for number, code in enumerate(ticket_types_claimed(claims), start=1)
-    ]
+    tickets = [Ticket(**ticket, code=secrets.token_urlsafe(16)) for ticket in held_tickets(taken, prices, offer)]
     document: BookingDocument = {
-        "_id": booking_id,
-        "concert_id": terms["concert_id"],
-        "user_id": user_id,
-        "idempotency_key": idempotency_key,
-        "fingerprint": fingerprint(terms["concert_id"], items),
-        "reference": reference(booking_id),
-        "concert": terms["concert"],
+        "_id": purchase.booking_id,
+        "concert_id": offer.concert_id,
+        "user_id": purchase.user_id,
+        "idempotency_key": purchase.idempotency_key,
+        "fingerprint": purchase.fingerprint,
+        "hold_id": purchase.hold_id,
+        "reference": reference(purchase.booking_id),
+        "concert": offer.terms["concert"],
         "items": list(items),
         "tickets": tickets,
-        "claims": list(claims),
+        "claims": offer.claims_of(taken),
         "total": total(tickets),
-        "schedule_version": terms["version"],
+        "schedule_version": offer.version,
+        "sales_close_at": offer.closes,
         "cancelled_at": None,
         "confirmation_mail": {"state": "queued", "sent_at": None},
     }
-    data = BookingConfirmed(booking=as_confirmed({**document, "confirmed_at": now}), user_id=user_id)
-    document["outbox"] = [envelope(SERVICE, "booking_confirmed", 1, dict(data), now, request_id=request_id)]
+    data = BookingConfirmed(booking=as_confirmed({**document, "confirmed_at": now}), user_id=purchase.user_id)
+    event = envelope(SERVICE, "booking_confirmed", 1, dict(data), now, request_id=purchase.request_id)
+    document["outbox"] = [event]
     return document
 
 
-def total(tickets: Sequence[Ticket]) -> Money:
+def total(tickets: Sequence[Ticket] | Sequence[HeldTicket]) -> Money:
     """The sum of the tickets' prices; a concert's prices are all in one currency."""
     return Money(amount=sum(ticket["price"]["amount"] for ticket in tickets), currency=tickets[0]["price"]["currency"])
 

@@ -1,180 +1,217 @@
 """
-Holds: the Redis locks on units and on a buyer's slots. The only module that loads lua/.
+Holds: the Redis locks on units and on a buyer's slots.
 
-Redis admits quickly and forgets safely: MongoDB's unique index decides. Each script works on one concert,
-whose keys share a hash slot; lua/inventory.lua lists them.
+Redis admits quickly and forgets safely: MongoDB's unique index decides. What the scripts in lua/ keep is theirs;
+here it has the shape that the rest of the service knows.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from booking_svc.contract import Availability, Item, Money, TicketTypeAvailability
+from booking_svc.offer import Taken, Unit, Wanted
+from booking_svc.scripts import BLOCKED, MARK, NOBODY, HoldRecord, Scripts, mark_of
+from rabbitmq.times import to_wire, to_wire_or_none
 
-from booking_svc.contract import (
-    Availability,
-    ConcertCancelled,
-    LimitReached,
-    NotOnSaleYet,
-    Refusal,
-    RequestInProgress,
-    SalesClosed,
-    SalesTerms,
-    SoldOut,
-    TicketTypeAvailability,
-    UnknownTicketType,
-)
-from rabbitmq.times import from_wire, to_wire, to_wire_or_none
-
-#: Milliseconds a booking being written keeps its tickets: longer than any write takes, then they are free again.
+# All in milliseconds.
+#: How long a buyer's hold lasts, and how long it can be made to last.
+LIFE, LONGEST = 600_000, 1_800_000
+#: A booking being written keeps its tickets so long: longer than any write takes.
 WRITING = 10_000
-#: Seconds one process may take to load a concert, and another waits for it.
-LOADING = 3.0
-
-LUA = Path(__file__).parent / "lua"
-REFUSALS: dict[bytes, type[Refusal]] = {
-    b"concert_cancelled": ConcertCancelled,
-    b"not_on_sale_yet": NotOnSaleYet,
-    b"sales_closed": SalesClosed,
-    b"in_progress": RequestInProgress,
-    b"limit_reached": LimitReached,
-    b"sold_out": SoldOut,
-    b"unknown_ticket_type": UnknownTicketType,
-}
-
-#: Who owns which claims, as MongoDB knows it.
-Sold = Iterable[tuple[str, Sequence[str]]]
+#: So long a request with the same key is told to wait, and not to take over: longer than MongoDB may be silent.
+BUSY = 3_000
 
 
-class NotLoaded(Exception):
-    """Redis knows no terms for the concert: it was emptied, or never asked. Load it and ask again."""
+class Request(NamedTuple):
+    """What a buyer asks of the inventory. The *fingerprint* tells another request with the same owner."""
+
+    buyer: str
+    items: Sequence[Item]
+    wanted: Sequence[Wanted]
+    fingerprint: str
 
 
-class Hold(NamedTuple):
-    """Claims locked for one owner; *version* says by which terms."""
+@dataclass(frozen=True)
+class Hold:
+    """Tickets kept for one owner; *version* says which terms are in force."""
 
     version: int
-    claims: list[str]
+    taken: Taken
+    items: list[Item]
+    prices: dict[str, Money]
+    expires_at: datetime
 
 
-def connect(url: str) -> Redis:
-    """
-    A client that never repeats a command by itself and gives up within half a second.
+class Doubt(NamedTuple):
+    """A hold that somebody began to book and nobody works at any more."""
 
-    redis-py repeats up to ten times by default; a script that ran twice would hold twice.
-    """
-    return Redis.from_url(
-        url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0), health_check_interval=0
-    )
+    mark: str
+    booking_id: str
+    taken: Taken
+
+
+class SeatStates(NamedTuple):
+    """A letter of `contract.SEAT_STATES` for each seat of a ticket type, by its number."""
+
+    tag: str
+    letters: dict[str, str] | None  #: None: still as they were when the tag was the one that the caller knows
 
 
 class Holds:
-    """The inventory of every concert in one Redis."""
+    """The inventory of every concert in one Redis. Each question may also raise what `Scripts.run` raises."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        shared = (LUA / "inventory.lua").read_text()
-        self._scripts = {
-            path.stem: redis.register_script(shared + path.read_text())
-            for path in LUA.glob("*.lua")
-            if path.stem != "inventory"
-        }
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
 
-    def place(self, concert_id: str, owner: str, buyer: str, quantities: dict[str, int], life: int = WRITING) -> Hold:
+    def place(self, concert_id: str, owner: str, request: Request, life: int = LIFE) -> Hold:
         """
-        Take every ticket of *quantities* (ticket type -> number) and as many of the buyer's slots, or nothing.
+        Keep every ticket that is wanted, and as many of the buyer's slots, or nothing.
 
-        *life* is in milliseconds; after it the tickets are free.
+        The same owner's request, repeated, is answered by the same hold.
 
         Raises:
-            NotLoaded: see `load`.
-            ConcertCancelled, NotOnSaleYet, SalesClosed, SoldOut, LimitReached, UnknownTicketType: nothing was taken.
-            RequestInProgress: the owner holds tickets already.
+            ConcertCancelled, NotOnSaleYet, SalesClosed, SoldOut, SeatsTaken, LimitReached, UnknownTicketType,
+            IdempotencyKeyReused: nothing was changed.
         """
-        asked = [part for code, quantity in quantities.items() for part in (code, quantity)]
-        answer = self._run("place_hold", concert_id, owner, buyer, life, *asked)
-        if answer[0] == b"not_loaded":
-            raise NotLoaded(concert_id)
-        if answer[0] != b"held":
-            raise REFUSALS[answer[0]]()
-        return Hold(version=int(answer[1]), claims=json.loads(answer[2]))
+        return self._place(concert_id, request, {"mark": mark_of(owner), "life": life})
 
-    def settle(self, concert_id: str, owner: str) -> bool:
-        """The booking is written, its tickets are sold. False: the hold had expired, and MongoDB tells the next one."""
-        return bool(self._run("settle", concert_id, owner))
+    def place_for_booking(
+        self, concert_id: str, booking_id: str, request: Request, resumed: bool = False, life: int = WRITING
+    ) -> Hold:
+        """
+        Keep them while the booking is written; *resumed* takes over from a request that ended in the middle.
 
-    def release(self, concert_id: str, owner: str, claims: Sequence[str]) -> None:
-        """Free those of *claims* that are the owner's; repeating it changes nothing."""
-        self._run("release", concert_id, owner, json.dumps(claims))
+        Raises:
+            RequestInProgress: a request for this booking is at work.
+            and what `place` raises.
+        """
+        booking = {"booking": booking_id, "busy": BUSY, "resumed": resumed}
+        return self._place(concert_id, request, {"mark": mark_of(booking_id), "life": life, **booking})
 
-    def mark_sold(self, concert_id: str, owner: str, claims: Sequence[str]) -> None:
-        """MongoDB says that *owner* has bought *claims*; whoever holds them here loses them."""
-        self._run("mark_sold", concert_id, owner, json.dumps(claims))
+    def _place(self, concert_id: str, request: Request, more: dict[str, Any]) -> Hold:
+        asked = {**request._asdict(), "items": json.dumps(request.items), **more}
+        return _hold(self._scripts.run("place_hold", concert_id, json.dumps(asked)))
 
-    def load(self, terms: SalesTerms, sold: Sold) -> None:
-        """Set the terms and recount what is taken: *sold* by MongoDB's word, and what is held here."""
-        opens = terms["sales_open_at"]
-        self._run(
-            "load",
-            terms["concert_id"],
-            terms["version"],
-            0 if opens is None else _milliseconds(opens),
-            _milliseconds(terms["sales_close_at"]),
-            terms["status"],
-            terms["max_tickets_per_user"],
-            json.dumps({t["code"]: t["capacity"] for t in terms["ticket_types"]}),
-            json.dumps([[owner, list(claims)] for owner, claims in sold]),
-        )
+    def begin_booking(
+        self, concert_id: str, hold_id: str, buyer: str, booking_id: str, resumed: bool = False, life: int = WRITING
+    ) -> Hold:
+        """
+        Let the booking be written from the buyer's hold, which meanwhile neither expires nor is released.
 
-    def begin_loading(self, concert_id: str) -> bool:
-        """Whether the caller is the one to load the concert now; others wait until it `is_loaded`."""
-        return bool(self._redis.set(f"{{{concert_id}}}:loading", "1", nx=True, px=int(LOADING * 1000)))
+        Raises:
+            HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+        """
+        booking = (booking_id, mark_of(booking_id), life, BUSY, int(resumed))
+        return _hold(self._scripts.run("begin_booking", concert_id, mark_of(hold_id), buyer, *booking))
 
-    def end_loading(self, concert_id: str) -> None:
-        self._redis.delete(f"{{{concert_id}}}:loading")
+    def find(self, concert_id: str, hold_id: str, buyer: str) -> Hold:
+        """
+        Raises:
+            HoldExpired
+        """
+        return _hold(self._scripts.run("find_hold", concert_id, mark_of(hold_id), buyer))
 
-    def is_loaded(self, concert_id: str) -> bool:
-        return bool(self._redis.exists(f"{{{concert_id}}}:terms"))
+    def extend(self, concert_id: str, hold_id: str, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
+        """
+        Keep it for *life* from now, but no longer than *longest* in all, and not past the close of sales.
+
+        Raises:
+            HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+        """
+        return _hold(self._scripts.run("extend_hold", concert_id, mark_of(hold_id), buyer, life, longest))
+
+    def release_hold(self, concert_id: str, hold_id: str, buyer: str) -> None:
+        """
+        Free what the buyer holds; repeating it changes nothing.
+
+        Raises:
+            RequestInProgress
+        """
+        self._scripts.run("release_hold", concert_id, mark_of(hold_id), buyer)
+
+    def settle(self, concert_id: str, booking_id: str, hold_id: str | None = None) -> bool:
+        """
+        The booking is written: what was held for it, or by *hold_id*, is sold.
+
+        Returns:
+            False if there is no such hold any more: it has expired, Redis lost it, or the booking is cancelled.
+        """
+        answer = self._scripts.run("settle", concert_id, mark_of(hold_id or booking_id), booking_id)
+        return bool(answer[0] == b"settled")
+
+    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_id: str | None = None) -> None:
+        """Free what is still the booking's of *taken*, held for it or sold; repeating it changes nothing."""
+        ends = mark_of(hold_id or booking_id)
+        self._scripts.run("release", concert_id, mark_of(booking_id), json.dumps(taken._asdict()), ends)
+
+    def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
+        """MongoDB says that the booking owns *taken*; whoever holds it loses it, and the hold it came from ends."""
+        ends = hold_mark or mark_of(booking_id)
+        self._scripts.run("mark_sold", concert_id, mark_of(booking_id), json.dumps(taken._asdict()), ends)
+
+    def abandon(self, concert_id: str, doubt: Doubt) -> None:
+        """MongoDB does not have the booking: the hold is its buyer's again, or free."""
+        self._scripts.run("abandon_booking", concert_id, doubt.mark, doubt.booking_id)
 
     def availability(self, concert_id: str) -> Availability:
-        """
-        What a reader sees.
-
-        Raises:
-            NotLoaded: see `load`.
-        """
-        answer = self._run("availability", concert_id)
-        if not answer:
-            raise NotLoaded(concert_id)
-        now, opens, closes = int(answer[0]), int(answer[1]), int(answer[2])
-        types = [
-            TicketTypeAvailability(
-                code=answer[i].decode(),
-                capacity=int(answer[i + 1]),
-                available=max(0, int(answer[i + 1]) - int(answer[i + 2])),
-            )
-            for i in range(4, len(answer), 3)
-        ]
+        """What a reader sees."""
+        answer = json.loads(self._scripts.run("availability", concert_id)[1])
+        now, opens, closes = answer["now"], answer["opens"], answer["closes"]
         return Availability(
-            ticket_types=sorted(types, key=lambda t: t["code"]),
+            ticket_types=[
+                TicketTypeAvailability(code=code, capacity=capacity, available=available)
+                for code, (capacity, available) in sorted(answer["types"].items())
+            ],
             sales={
-                "open": answer[3] == b"on_sale" and opens <= now < closes,
+                "open": answer["status"] == "on_sale" and opens <= now < closes,
                 "sales_open_at": to_wire_or_none(_moment(opens) if opens else None),
                 "sales_close_at": to_wire(_moment(closes)),
             },
         )
 
-    def _run(self, script: str, concert_id: str, *arguments: Any) -> Any:
-        return self._scripts[script](keys=[f"{{{concert_id}}}"], args=arguments)
+    def seats(self, concert_id: str, sizes: dict[str, int], known: str | None) -> SeatStates:
+        """The state of each seat of the types in *sizes*, ticket type -> number of seats."""
+        answer = self._scripts.run("seats", concert_id, known or "", *sizes)
+        tag = answer[1].decode()
+        if answer[0] == b"unchanged":
+            return SeatStates(tag, None)
+        held = dict.fromkeys(map(_number, answer[2]), "h")
+        letters = {**held, _number(NOBODY): "a", _number(BLOCKED): "x"}
+        states = {}
+        for (code, size), owners in zip(sizes.items(), answer[3:], strict=True):
+            marks = struct.unpack_from(f"{size}Q", owners.ljust((size + 1) * MARK, b"\0"), MARK)
+            states[code] = "".join([letters.get(mark, "b") for mark in marks])
+        return SeatStates(tag, states)
 
 
-def _milliseconds(wire: str) -> int:
-    return round(from_wire(wire).timestamp() * 1000)
+def doubt(record: HoldRecord) -> Doubt:
+    """What is to be found out of a hold that `InDoubt` names."""
+    return Doubt(record["mark"], record["booking"], _taken(record))
 
 
-def _moment(milliseconds: int) -> datetime:
+def _hold(answer: list[bytes]) -> Hold:
+    record = json.loads(answer[1])
+    return Hold(
+        version=int(answer[2]),
+        taken=_taken(record),
+        items=json.loads(record["items"]),
+        prices=record["prices"],
+        expires_at=_moment(record["expires"]),
+    )
+
+
+def _taken(record: HoldRecord) -> Taken:
+    return Taken(record["buyer"], record["slots"], [Unit(code, number) for code, number in record["units"]])
+
+
+def _number(mark: bytes) -> int:
+    """A mark as a number, which is compared faster."""
+    return int(struct.unpack("Q", mark.ljust(MARK, b"\0"))[0])
+
+
+def _moment(milliseconds: float) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -6,11 +6,13 @@ from booking_svc.contract import (
     Booking,
     BookingAnswer,
     BookingPage,
+    Hold,
     Item,
     SalesTerms,
+    SeatMap,
 )
 from booking_svc.dependencies import StoresProvider
-from rabbitmq.entrypoints import RequestId, event_handler, rpc
+from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
 from rabbitmq.outbox import Envelope
 from rabbitmq.times import from_wire
 
@@ -20,14 +22,40 @@ class BookingService:
 
     stores = StoresProvider()
     request_id = RequestId()
+    redelivered = Redelivered()
 
     @rpc
     def set_sales_terms(self, terms: SalesTerms) -> None:
-        self.stores.box_office.set_terms(terms)
+        self.stores.inventory.set_terms(terms)
+
+    @rpc
+    def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
+        return self.stores.box_office.hold(user_id, idempotency_key, concert_id, items)
+
+    @rpc
+    def get_hold(self, user_id: str, hold_id: str) -> Hold:
+        return self.stores.box_office.find_hold(user_id, hold_id)
+
+    @rpc
+    def extend_hold(self, user_id: str, hold_id: str) -> Hold:
+        return self.stores.box_office.extend_hold(user_id, hold_id)
+
+    @rpc
+    def release_hold(self, user_id: str, hold_id: str) -> None:
+        self.stores.box_office.release_hold(user_id, hold_id)
 
     @rpc
     def book_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> BookingAnswer:
-        booking, replayed = self.stores.box_office.book(user_id, idempotency_key, concert_id, items, self.request_id)
+        booking, replayed = self.stores.box_office.book(
+            user_id, idempotency_key, concert_id, items, self.request_id, self.redelivered
+        )
+        return BookingAnswer(booking=domain.as_confirmed(booking), replayed=replayed)
+
+    @rpc
+    def book_hold(self, user_id: str, idempotency_key: str, hold_id: str) -> BookingAnswer:
+        booking, replayed = self.stores.box_office.book_hold(
+            user_id, idempotency_key, hold_id, self.request_id, self.redelivered
+        )
         return BookingAnswer(booking=domain.as_confirmed(booking), replayed=replayed)
 
     @rpc
@@ -45,7 +73,11 @@ class BookingService:
 
     @rpc
     def get_availability(self, concert_id: str) -> Availability:
-        return self.stores.box_office.availability(concert_id)
+        return self.stores.inventory.availability(concert_id)
+
+    @rpc
+    def get_seats(self, concert_id: str, known: str | None) -> SeatMap:
+        return self.stores.inventory.seats(concert_id, known)
 
     @rpc
     def ping(self) -> str:

@@ -7,7 +7,11 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from booking_svc.contract import ConcertNotFound, SalesTerms
+from booking_svc.offer import Offer
 from rabbitmq.database import Document, prepare
+
+#: Concerts whose terms a process remembers; of the largest, with 50,000 seats, each takes half a megabyte.
+REMEMBERED = 200
 
 
 class Terms:
@@ -15,9 +19,9 @@ class Terms:
 
     def __init__(self, database: Database[Document]) -> None:
         self._terms = prepare(database, "terms", [])
-        self._known: dict[str, SalesTerms] = {}
+        self._known: dict[str, Offer] = {}
 
-    def set(self, terms: SalesTerms) -> SalesTerms:
+    def set(self, terms: SalesTerms) -> Offer:
         """Store *terms* unless newer ones are there. Returns what is in force."""
         for _ in range(2):
             try:
@@ -32,7 +36,7 @@ class Terms:
             return self._remember(cast(Document, stored))
         return self.newest(terms["concert_id"])
 
-    def newest(self, concert_id: str) -> SalesTerms:
+    def newest(self, concert_id: str) -> Offer:
         """
         Raises:
             ConcertNotFound: nothing was ever sold for it.
@@ -42,14 +46,21 @@ class Terms:
             raise ConcertNotFound(concert_id)
         return self._remember(stored)
 
-    def at_least(self, concert_id: str, version: int) -> SalesTerms:
+    def known(self, concert_id: str) -> Offer:
+        """The terms from memory, perhaps older ones than those in force; else as `newest`."""
+        return self._known.get(concert_id) or self.newest(concert_id)
+
+    def at_least(self, concert_id: str, version: int) -> Offer:
         """The terms in force when Redis knew *version*: from memory if they are that new, else from MongoDB."""
         known = self._known.get(concert_id)
-        if known is not None and known["version"] >= version:
+        if known is not None and known.version >= version:
             return known
         return self.newest(concert_id)
 
-    def _remember(self, stored: Document) -> SalesTerms:
-        terms = cast(SalesTerms, stored["terms"])
-        self._known[terms["concert_id"]] = terms
-        return terms
+    def _remember(self, stored: Document) -> Offer:
+        offer = Offer(cast(SalesTerms, stored["terms"]))
+        self._known.pop(offer.concert_id, None)
+        while len(self._known) >= REMEMBERED:
+            self._known.pop(next(iter(self._known)))
+        self._known[offer.concert_id] = offer
+        return offer

@@ -8,12 +8,23 @@ class Money(TypedDict):
     currency: str  #: ISO 4217
 
 
+class SeatingBlock(TypedDict):
+    """Rows of one section, the best first, with the seats 1 to *seats_per_row* each. A seat is `section-row-number`."""
+
+    section: str
+    rows: list[str]
+    seats_per_row: int
+
+
 class TicketType(TypedDict):
     code: str
     name: str
     price: Money
-    capacity: int
-    admission: Literal["general"]
+    capacity: int  #: tickets that can be sold; of reserved seats those that are not blocked
+    admission: Literal["general", "reserved"]
+    seating: NotRequired[list[SeatingBlock]]  #: this and what follows: of reserved seats
+    accessible_seats: NotRequired[list[str]]
+    blocked_seats: NotRequired[list[str]]
 
 
 class Venue(TypedDict):
@@ -25,10 +36,15 @@ class Venue(TypedDict):
 
 
 class NewTicketType(TypedDict):
+    """General admission has a capacity, reserved seats have seating."""
+
     code: str
     name: str
     price: Money
-    capacity: int
+    capacity: NotRequired[int]
+    seating: NotRequired[list[SeatingBlock]]
+    accessible_seats: NotRequired[list[str]]
+    blocked_seats: NotRequired[list[str]]
 
 
 class NewConcert(TypedDict):

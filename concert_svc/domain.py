@@ -2,10 +2,18 @@
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from booking_svc.contract import ConcertSummary, SalesTerms
-from concert_svc.contract import Concert, ConcertStarting, NewConcert, StartsTooSoon, TicketType, WrongState
+from booking_svc.contract import ConcertSummary, SalesTerms, TicketTypeTerms
+from concert_svc.contract import (
+    Concert,
+    ConcertStarting,
+    NewConcert,
+    NewTicketType,
+    StartsTooSoon,
+    TicketType,
+    WrongState,
+)
 from rabbitmq.outbox import Envelope, envelope
 from rabbitmq.times import from_wire, from_wire_or_none, to_wire, to_wire_or_none
 
@@ -34,7 +42,6 @@ def draft(organiser_id: str, new: NewConcert, now: datetime) -> ConcertDocument:
     """
     starts_at = from_wire(new["starts_at"])
     check_starts_late_enough(starts_at, now)
-    types = [TicketType(**ticket_type, admission="general") for ticket_type in new["ticket_types"]]
     return {
         "_id": secrets.token_hex(12),
         "organiser_id": organiser_id,
@@ -48,13 +55,23 @@ def draft(organiser_id: str, new: NewConcert, now: datetime) -> ConcertDocument:
         "sales_open_at": from_wire_or_none(new.get("sales_open_at")),
         "sales_close_at": sales_close_at(starts_at),
         "max_tickets_per_user": new.get("max_tickets_per_user", DEFAULT_TICKETS_PER_USER),
-        "ticket_types": types,
+        "ticket_types": [ticket_type(asked) for asked in new["ticket_types"]],
         "schedule_version": 1,
         "created_at": now,
         "published_at": None,
         "closed_at": None,
         "outbox": [],
     }
+
+
+def ticket_type(new: NewTicketType) -> TicketType:
+    """What is sold; the capacity of reserved seats follows from their plan."""
+    if "seating" not in new:
+        return TicketType(**new, admission="general")  # type: ignore[typeddict-item]  # it has a capacity
+    seats = sum(len(block["rows"]) * block["seats_per_row"] for block in new["seating"])
+    blocked = new.get("blocked_seats", [])
+    reserved = {"accessible_seats": new.get("accessible_seats", []), "blocked_seats": blocked}
+    return cast(TicketType, {**new, **reserved, "admission": "reserved", "capacity": seats - len(blocked)})
 
 
 def check_starts_late_enough(starts_at: datetime, now: datetime) -> None:
@@ -86,10 +103,7 @@ def sales_terms(concert: ConcertDocument) -> SalesTerms:
         sales_open_at=to_wire_or_none(concert["sales_open_at"]),
         sales_close_at=to_wire(concert["sales_close_at"]),
         max_tickets_per_user=concert["max_tickets_per_user"],
-        ticket_types=[
-            {"code": t["code"], "name": t["name"], "price": t["price"], "capacity": t["capacity"]}
-            for t in concert["ticket_types"]
-        ],
+        ticket_types=[_ticket_type_terms(t) for t in concert["ticket_types"]],
         concert=ConcertSummary(
             title=concert["title"],
             starts_at=to_wire(concert["starts_at"]),
@@ -97,6 +111,11 @@ def sales_terms(concert: ConcertDocument) -> SalesTerms:
             venue=concert["venue"],
         ),
     )
+
+
+def _ticket_type_terms(ticket_type: TicketType) -> TicketTypeTerms:
+    """The same without the admission, which follows from the seating."""
+    return cast(TicketTypeTerms, {field: value for field, value in ticket_type.items() if field != "admission"})
 
 
 def starting_event(concert: ConcertDocument, now: datetime, request_id: str | None = None) -> Envelope:

@@ -9,8 +9,9 @@ from flask_jwt_extended import JWTManager
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from gateway import config, errors, services, sessions
-from gateway.routes import auth, bookings, catalogue, concerts, health, me, users
+from gateway.routes import auth, bookings, catalogue, concerts, health, holds, me, users
 from gateway.rpc import RpcClient
+from gateway.seat_maps import SeatMaps
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 
@@ -30,12 +31,13 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     client = RpcClient(app.config["AMQP_URI"], errors.CONTRACT_ERRORS)
     app.extensions["rpc"] = client
     app.extensions["services"] = services.connect(client)
+    app.extensions["seat_maps"] = SeatMaps()
     app.extensions["sessions"] = sessions.connect(app.config["SESSION_REDIS_URL"])
 
     JWTManager(app)
     errors.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, bookings, health):
+    for module in (auth, me, users, concerts, holds, bookings, health):
         api.register_blueprint(module.blueprint)
     app.register_blueprint(catalogue.blueprint)
     app.register_blueprint(

@@ -47,9 +47,12 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     concert.ConcertNotFound: (404, "not_found"),
     booking.ConcertNotFound: (404, "not_found"),
     booking.BookingNotFound: (404, "not_found"),
+    booking.HoldNotFound: (404, "not_found"),
     auth.EmailTaken: (409, "email_taken"),
     concert.WrongState: (409, "wrong_state"),
     booking.SoldOut: (409, "sold_out"),
+    booking.TicketsUnavailable: (409, "tickets_unavailable"),
+    booking.HoldExpired: (409, "hold_expired"),
     booking.LimitReached: (409, "limit_reached"),
     booking.NotOnSaleYet: (409, "not_on_sale_yet"),
     booking.SalesClosed: (409, "sales_closed"),
@@ -59,6 +62,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     booking.RequestInProgress: (409, "request_in_progress"),
     concert.StartsTooSoon: (422, "starts_too_soon"),
     booking.UnknownTicketType: (422, "invalid"),
+    booking.UnknownSeat: (422, "invalid"),
     booking.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     IdempotencyKeyMissing: (400, "idempotency_key_missing"),
     Unavailable: (503, "unavailable"),
@@ -153,9 +157,21 @@ def _refuse(error: Exception) -> Response:
     status, code = TABLE[kind]
     if code == "unavailable":
         return problem(status, code, _meaning(Unavailable))
-    if isinstance(error, booking.UnknownTicketType):
-        return problem(status, code, str(error), {"items": [str(error)]})
-    return problem(status, code, _meaning(kind))
+    return problem(status, code, _meaning(kind), _by_item(error))
+
+
+def _by_item(error: Exception) -> dict[str, list[str]] | None:
+    """What is wrong with which item of a request for tickets."""
+    match error:
+        case booking.UnknownTicketType():
+            return {"items": [f"There is no ticket type {error.args[0]}."]}
+        case booking.UnknownSeat():
+            return {"items": [f"{error.args[0]} has no seat {error.args[1]}."]}
+        case booking.TicketsUnavailable():
+            return {"items": [f"{seat} is not available." for seat in error.args]}
+        case booking.SoldOut():
+            return {"items": [f"There are not enough tickets of {error.args[0]} left."]}
+    return None
 
 
 def _apologise(error: Exception) -> Response:

@@ -32,6 +32,7 @@ JSON = "application/json"
 #: A failed event comes back after so many seconds; after the last it rests among the dead letters.
 RETRY_AFTER = (1, 5, 15, 60, 300, 900, 3600)
 ATTEMPT_HEADER = "x-attempt"
+REDELIVERED_HEADER = "nameko.redelivered"
 BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-")
 #: Roots of the errors that mean "a server does not answer". By name, so that a service needs only its own drivers.
 FAULTS = {
@@ -93,6 +94,7 @@ class SafeRpcConsumer(RpcConsumer):
             return
         if not isinstance(body, dict):
             body = {}  # answered as MalformedRequest
+        message.headers[REDELIVERED_HEADER] = bool(message.delivery_info.get("redelivered"))
         super().handle_message(body, message)
 
     def handle_result(self, message: Message, result: Any, exc_info: ExcInfo) -> tuple[Any, ExcInfo]:
@@ -178,6 +180,13 @@ class RequestId(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> str | None:
         request_id = worker_ctx.data.get("request_id")
         return None if request_id is None else str(request_id)
+
+
+class Redelivered(DependencyProvider):
+    """Whether the call was given to another process before, which has died over it or lost its connection."""
+
+    def get_dependency(self, worker_ctx: Any) -> bool:
+        return bool(worker_ctx.data.get("redelivered"))
 
 
 rpc = Rpc.decorator

@@ -1,20 +1,20 @@
--- Returns {now (ms), opens, closes, status, code, capacity, taken, code, ...}, or {} when nothing is loaded.
+-- Returns {'availability', JSON {now, opens, closes (ms), status, types: {code: [capacity, available]}}}.
 
 local now = now_ms()
-local terms = redis.call('HGETALL', TERMS)
-if #terms == 0 then return {} end
-free_expired(now)
+local stop = look(now)
+if stop then return stop end
 
-local fields, answer = {}, {}
-for i = 1, #terms, 2 do fields[terms[i]] = terms[i + 1] end
-answer = { now, fields.opens, fields.closes, fields.status }
+local fields, stored = {}, redis.call('HGETALL', TERMS)
+for i = 1, #stored, 2 do fields[stored[i]] = stored[i + 1] end
+local answer = {
+  now = now, opens = tonumber(fields.opens), closes = tonumber(fields.closes), status = fields.status, types = {},
+}
 for field, value in pairs(fields) do
-  local code = string.match(field, '^capacity:(.+)$')
+  local code = string.match(field, '^type:(.+)$')
   if code then
-    local taken = redis.call('HGET', COUNTS, 'taken:' .. code) or '0'
-    answer[#answer + 1] = code
-    answer[#answer + 1] = value
-    answer[#answer + 1] = taken
+    local offered = cjson.decode(value)
+    local left = offered.bound + 1 - redis.call('BITCOUNT', taken_key(code))
+    answer.types[code] = { offered.capacity, math.max(0, left) }
   end
 end
-return answer
+return { 'availability', cjson.encode(answer) }

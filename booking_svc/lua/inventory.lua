@@ -1,52 +1,163 @@
--- Shared by every script of this folder: holds.py puts it in front of each.
+-- Shared by every script of this folder: scripts.py puts it in front of each.
 --
 -- KEYS[1] is a concert's hash tag, `{concert_id}`. Every key is derived from it, so all of them lie in one slot:
---   <tag>:terms          hash: version, opens, closes (ms since 1970), status, limit, capacity:<code>. Missing: not loaded
---   <tag>:on_sale        expires when sales close
---   <tag>:claims         hash: claim -> owner (a hold's or booking's id). In it: held or sold; not in it: free
---   <tag>:counts         hash: taken:<code> = held + sold; next:<code> = the highest unit number ever given
---   <tag>:free:<code>    set of unit numbers that were given and came back
---   <tag>:holds          sorted set: owner -> expiry (ms). In it: held until then; a claim whose owner isn't: sold
---   <tag>:hold:<owner>   JSON list of the owner's claims
---   <tag>:loading        stands while one process loads the concert (holds.py sets and deletes it)
--- A claim is `unit:<code>:<number>` or `buyer:<user>:<slot>`.
+--   <tag>:terms              hash: version, opens, closes (ms since 1970), status, limit, type:<code> (JSON: capacity,
+--                            bound, price); and what load.lua says of itself: run, keys, counted, changes, ...
+--   <tag>:on_sale            expires when sales close
+--   <tag>:taken:<code>       bitmap over unit numbers: held, sold or blocked. Bit 0 stands for nothing and is set
+--   <tag>:owners:<code>      text of 8 bytes for each unit number: its owner's mark; zeros: it is free
+--   <tag>:buyers             hash: buyer -> text of 8 bytes for each of the buyer's slots, likewise
+--   <tag>:holds              hash: mark -> hold (JSON, see place_hold.lua); what no hold has, and is taken, is sold
+--   <tag>:expiries           sorted set: mark -> expiry of the hold (ms)
+--   <tag>:rows:<code>        of a reserved type: text of 7 digits for each row, its first seat; at the end, the bound + 1
+--   <tag>:accessible:<code>  bitmap of its accessible seats, where there are any
+--   <tag>:counting           the token of who counts the concert in MongoDB now; <tag>:staged:<token>:... what was counted
+--   <tag>:journal            list: what was sold and freed meanwhile
+-- A mark is 8 printable bytes made of a hold's or a booking's id. Claims are {buyer, slots, units}; a unit is {code, number}.
 
 local tag = KEYS[1]
-local TERMS, ON_SALE, CLAIMS = tag .. ':terms', tag .. ':on_sale', tag .. ':claims'
-local COUNTS, HOLDS = tag .. ':counts', tag .. ':holds'
+local TERMS, ON_SALE, BUYERS = tag .. ':terms', tag .. ':on_sale', tag .. ':buyers'
+local HOLDS, EXPIRIES = tag .. ':holds', tag .. ':expiries'
+local COUNTING, JOURNAL = tag .. ':counting', tag .. ':journal'
+local NOBODY = string.rep('\0', 8)
+local AT_A_LOOK = 100 -- expired holds freed by one script, which must not take long
+
+local function taken_key(code) return tag .. ':taken:' .. code end
+local function owners_key(code) return tag .. ':owners:' .. code end
 
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
-local function hold_key(owner) return tag .. ':hold:' .. owner end
-local function free_key(code) return tag .. ':free:' .. code end
-local function unit_of(claim) return string.match(claim, '^unit:([^:]+):(%d+)$') end
+-- Another Redis process, and so perhaps another copy of the data, has another one.
+local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') end
+
+-- Whether the concert is here as it was loaded: by this Redis, and no key is missing.
+local function is_loaded()
+  local known = redis.call('HMGET', TERMS, 'run', 'keys')
+  if known[1] ~= run_id() then return false end
+  local keys = cjson.decode(known[2])
+  for i, key in ipairs(keys) do keys[i] = tag .. ':' .. key end
+  return redis.call('EXISTS', unpack(keys)) == #keys and redis.call('HLEN', HOLDS) == redis.call('ZCARD', EXPIRIES)
+end
+
+local function owner_of(code, number)
+  return redis.call('GETRANGE', owners_key(code), number * 8, number * 8 + 7)
+end
+
+local function own(code, number, mark)
+  redis.call('SETBIT', taken_key(code), number, mark == NOBODY and 0 or 1)
+  redis.call('SETRANGE', owners_key(code), number * 8, mark)
+end
+
+local function slots_of(buyer) return redis.call('HGET', BUYERS, buyer) or '' end
+local function slot_in(slots, slot) return string.sub(slots, slot * 8 - 7, slot * 8) end
+local function is_free(mark) return mark == '' or mark == NOBODY end
+
+local function own_slots(buyer, slots, numbers, mark)
+  for _, slot in ipairs(numbers) do
+    slots = slots .. string.rep('\0', slot * 8 - #slots)
+    slots = string.sub(slots, 1, slot * 8 - 8) .. mark .. string.sub(slots, slot * 8 + 1)
+  end
+  if string.find(slots, '[^%z]') then redis.call('HSET', BUYERS, buyer, slots) else redis.call('HDEL', BUYERS, buyer) end
+end
+
+local function take(mark, claims)
+  own_slots(claims.buyer, slots_of(claims.buyer), claims.slots, mark)
+  for _, unit in ipairs(claims.units) do own(unit[1], unit[2], mark) end
+  redis.call('HINCRBY', TERMS, 'changes', 1)
+end
+
+-- What is *from*'s of the claims becomes *to*'s.
+local function pass_on(claims, from, to)
+  local slots, ours = slots_of(claims.buyer), {}
+  for _, slot in ipairs(claims.slots) do
+    if slot_in(slots, slot) == from then ours[#ours + 1] = slot end
+  end
+  own_slots(claims.buyer, slots, ours, to)
+  for _, unit in ipairs(claims.units) do
+    if owner_of(unit[1], unit[2]) == from then own(unit[1], unit[2], to) end
+  end
+  redis.call('HINCRBY', TERMS, 'changes', 1)
+end
 
 -- Frees the claims that are still the owner's; what changed hands stays where it is.
-local function free_claims(owner, claims)
-  for _, claim in ipairs(claims) do
-    if redis.call('HGET', CLAIMS, claim) == owner then
-      redis.call('HDEL', CLAIMS, claim)
-      local code, number = unit_of(claim)
-      if code then
-        redis.call('SADD', free_key(code), number)
-        redis.call('HINCRBY', COUNTS, 'taken:' .. code, -1)
-      end
+local function free(mark, claims) pass_on(claims, mark, NOBODY) end
+
+local function find_hold(mark)
+  local stored = redis.call('HGET', HOLDS, mark)
+  return stored and cjson.decode(stored)
+end
+
+local function keep_hold(hold)
+  redis.call('HSET', HOLDS, hold.mark, cjson.encode(hold))
+  redis.call('ZADD', EXPIRIES, hold.expires, hold.mark)
+end
+
+local function held(hold) return { 'held', cjson.encode(hold), redis.call('HGET', TERMS, 'version') } end
+
+local function forget_hold(mark)
+  redis.call('HDEL', HOLDS, mark)
+  redis.call('ZREM', EXPIRIES, mark)
+end
+
+-- While somebody counts, what is sold and freed is written down for load.lua.
+local function note(what, mark, claims)
+  if redis.call('EXISTS', COUNTING) == 1 then
+    redis.call('RPUSH', JOURNAL, cjson.encode({ what, mark, claims }))
+    redis.call('PEXPIRE', JOURNAL, 60000)
+  end
+end
+
+-- An expired hold counts as free at the next look. Of one that was being booked, MongoDB knows more: it is in doubt.
+local function free_expired(now)
+  local doubts, expired = {}, redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', now, 'LIMIT', 0, AT_A_LOOK)
+  for _, mark in ipairs(expired) do
+    local hold = find_hold(mark)
+    if not hold then return { 'not_loaded' } end
+    if hold.booking then
+      doubts[#doubts + 1] = hold
+    else
+      free(mark, hold)
+      forget_hold(mark)
     end
   end
+  if #doubts > 0 then return { 'in_doubt', cjson.encode(doubts) } end
+  if #expired == AT_A_LOOK then return { 'again' } end
 end
 
-local function forget_hold(owner)
-  redis.call('DEL', hold_key(owner))
-  redis.call('ZREM', HOLDS, owner)
+-- Begins every script that asks. An answer: the script cannot go on before its caller has seen to that.
+local function look(now)
+  if not is_loaded() then return { 'not_loaded' } end
+  local settle = redis.call('HGET', TERMS, 'settle_at')
+  if settle and now >= tonumber(settle) and redis.call('EXISTS', COUNTING) == 0 then return { 'count_due' } end
+  return free_expired(now)
 end
 
--- An expired hold counts as free at the next look: every look begins here.
-local function free_expired(now)
-  for _, owner in ipairs(redis.call('ZRANGEBYSCORE', HOLDS, '-inf', now)) do
-    free_claims(owner, cjson.decode(redis.call('GET', hold_key(owner)) or '[]'))
-    forget_hold(owner)
+-- A refusal, if nothing is sold now.
+local function outside_sales(now)
+  local terms = redis.call('HMGET', TERMS, 'status', 'opens', 'closes')
+  if terms[1] == 'cancelled' then return { 'concert_cancelled' } end
+  if now >= tonumber(terms[3]) then return { 'sales_closed' } end
+  if redis.call('EXISTS', ON_SALE) == 0 then return { 'not_loaded' } end
+  if now < tonumber(terms[2]) then return { 'not_on_sale_yet' } end
+end
+
+-- A refusal, unless nobody has made sure lately that all that counts as taken is: then it is counted first.
+local function deny(now, refusal)
+  local trusted = tonumber(redis.call('HGET', TERMS, 'trusted_until'))
+  if trusted and (now < trusted or redis.call('EXISTS', COUNTING) == 1) then return refusal end
+  return { 'count_due' }
+end
+
+-- The buyer's hold, for a booking or a change of it. An answer, if there is none, or a booking is at work on it.
+local function hold_of(mark, buyer, booking, now)
+  local hold = find_hold(mark)
+  if not hold or hold.buyer ~= buyer then return nil, { 'hold_expired' } end
+  if hold.booking and hold.booking ~= booking then
+    if now < hold.busy_until then return nil, { 'in_progress' } end
+    return nil, { 'in_doubt', cjson.encode({ hold }) }
   end
+  return hold
 end

@@ -1,14 +1,11 @@
--- MongoDB, which is the law, says that these claims are the owner's; whoever held them here loses them.
+-- MongoDB, which is the law, says that these claims are the owner's; whoever holds them here loses them.
 --
--- ARGV: owner, JSON list of claims.
+-- ARGV: the owner's mark, JSON of its claims, the mark of the hold that ends with it. Returns {'done'}.
 
-for _, claim in ipairs(cjson.decode(ARGV[2])) do
-  local before = redis.call('HGET', CLAIMS, claim)
-  redis.call('HSET', CLAIMS, claim, ARGV[1])
-  local code, number = unit_of(claim)
-  if code and not before then
-    redis.call('SREM', free_key(code), number)
-    redis.call('HINCRBY', COUNTS, 'taken:' .. code, 1)
-  end
+local claims = cjson.decode(ARGV[2])
+if is_loaded() then
+  take(ARGV[1], claims)
+  forget_hold(ARGV[3])
 end
-return 1
+note('sold', ARGV[1], claims)
+return { 'done' }

@@ -1,53 +1,80 @@
 -- Takes every ticket asked for, and as many of the buyer's slots, or nothing.
 --
--- ARGV: owner, buyer, life (ms), then code, quantity, code, quantity, ...
--- Returns {'held', terms version, JSON list of claims}, or {refusal} with nothing changed:
---   not_loaded, concert_cancelled, not_on_sale_yet, sales_closed, in_progress, limit_reached, sold_out, unknown_ticket_type
+-- ARGV: JSON {mark, buyer, fingerprint, items, wanted: [[code, quantity, [number, ...]], ...], life (ms); of a booking
+-- also booking (its id), busy (ms), resumed}.
+-- Returns {'held', hold, version of the terms}: this one, or the owner's earlier one for the same request; else a refusal
+-- with nothing changed.
 
-local owner, buyer, life = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local now = now_ms()
+local request, now = cjson.decode(ARGV[1]), now_ms()
+local stop = look(now) or outside_sales(now)
+if stop then return stop end
 
-local terms = redis.call('HMGET', TERMS, 'version', 'opens', 'closes', 'status', 'limit')
-if not terms[1] then return { 'not_loaded' } end
-if terms[4] == 'cancelled' then return { 'concert_cancelled' } end
-if now >= tonumber(terms[3]) then return { 'sales_closed' } end
-if redis.call('EXISTS', ON_SALE) == 0 then return { 'not_loaded' } end
-if now < tonumber(terms[2]) then return { 'not_on_sale_yet' } end
-
-free_expired(now)
-if redis.call('EXISTS', hold_key(owner)) == 1 then return { 'in_progress' } end
-
-local wanted = 0
-for i = 4, #ARGV, 2 do
-  local code, quantity = ARGV[i], tonumber(ARGV[i + 1])
-  local capacity = redis.call('HGET', TERMS, 'capacity:' .. code)
-  if not capacity then return { 'unknown_ticket_type' } end
-  local taken = tonumber(redis.call('HGET', COUNTS, 'taken:' .. code) or 0)
-  if taken + quantity > tonumber(capacity) then return { 'sold_out' } end
-  wanted = wanted + quantity
+local hold = find_hold(request.mark)
+if hold then
+  if hold.fingerprint ~= request.fingerprint then return { 'key_reused' } end
+  if request.booking then
+    if now < hold.busy_until and not request.resumed then return { 'in_progress' } end
+    hold.busy_until, hold.expires = now + request.busy, now + request.life
+    keep_hold(hold)
+  end
+  return held(hold)
 end
 
-local claims = {}
-for slot = 1, tonumber(terms[5]) do
-  if #claims == wanted then break end
-  local claim = 'buyer:' .. buyer .. ':' .. slot
-  if redis.call('HEXISTS', CLAIMS, claim) == 0 then claims[#claims + 1] = claim end
+local wanted, bounds, prices, unavailable = 0, {}, {}, {}
+for _, want in ipairs(request.wanted) do
+  local code, quantity, seats = want[1], want[2], want[3]
+  local stored = redis.call('HGET', TERMS, 'type:' .. code)
+  if not stored then return { 'unknown_ticket_type', code } end
+  local offered = cjson.decode(stored)
+  bounds[code], prices[code] = offered.bound, offered.price
+  for i, number in ipairs(seats) do
+    local named_before = false
+    for j = 1, i - 1 do named_before = named_before or seats[j] == number end
+    if named_before or redis.call('GETBIT', taken_key(code), number) == 1 then
+      unavailable[#unavailable + 1] = { code, number }
+    end
+  end
+  if #unavailable == 0 and redis.call('BITCOUNT', taken_key(code)) - 1 + #seats + quantity > offered.bound then
+    return deny(now, { 'sold_out', code })
+  end
+  wanted = wanted + #seats + quantity
 end
-if #claims < wanted then return { 'limit_reached' } end
+if #unavailable > 0 then return deny(now, { 'tickets_unavailable', cjson.encode(unavailable) }) end
 
-for _, claim in ipairs(claims) do redis.call('HSET', CLAIMS, claim, owner) end
-for i = 4, #ARGV, 2 do
-  local code = ARGV[i]
-  for _ = 1, tonumber(ARGV[i + 1]) do
-    local claim
-    repeat  -- a number may be sold already where Redis was rolled back; it is passed over
-      local number = redis.call('SPOP', free_key(code)) or redis.call('HINCRBY', COUNTS, 'next:' .. code, 1)
-      claim = 'unit:' .. code .. ':' .. number
-    until redis.call('HSETNX', CLAIMS, claim, owner) == 1
-    claims[#claims + 1] = claim
-    redis.call('HINCRBY', COUNTS, 'taken:' .. code, 1)
+local limit, slots, stored_slots = tonumber(redis.call('HGET', TERMS, 'limit')), {}, slots_of(request.buyer)
+for slot = 1, limit do
+  if #slots == wanted then break end
+  if is_free(slot_in(stored_slots, slot)) then slots[#slots + 1] = slot end
+end
+if #slots < wanted then return deny(now, { 'limit_reached' }) end
+
+local units = {}
+for _, want in ipairs(request.wanted) do
+  local code, quantity, seats = want[1], want[2], want[3]
+  for _, number in ipairs(seats) do
+    own(code, number, request.mark)
+    units[#units + 1] = { code, number }
+  end
+  local best = quantity > 0 and redis.call('EXISTS', rows_key(code)) == 1 and best_seats(code, quantity, bounds[code])
+  for i = 1, quantity do
+    local number = best and best[i] or redis.call('BITPOS', taken_key(code), 0)
+    own(code, number, request.mark)
+    units[#units + 1] = { code, number }
   end
 end
-redis.call('SET', hold_key(owner), cjson.encode(claims))
-redis.call('ZADD', HOLDS, now + life, owner)
-return { 'held', terms[1], cjson.encode(claims) }
+own_slots(request.buyer, stored_slots, slots, request.mark)
+redis.call('HINCRBY', TERMS, 'changes', 1)
+
+local closes = tonumber(redis.call('HGET', TERMS, 'closes'))
+hold = {
+  mark = request.mark, buyer = request.buyer, fingerprint = request.fingerprint, items = request.items,
+  slots = slots, units = units, prices = prices, born = now,
+}
+if request.booking then
+  hold.booking, hold.booking_mark = request.booking, request.mark
+  hold.busy_until, hold.expires = now + request.busy, now + request.life
+else
+  hold.expires = math.min(now + request.life, closes)
+end
+keep_hold(hold)
+return held(hold)

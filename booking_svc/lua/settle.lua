@@ -1,8 +1,11 @@
 -- The booking is written: its hold becomes sold, which is a claim without a hold.
 --
--- ARGV: owner. Returns 1, or 0 when the hold had expired (the next one to take its units learns from MongoDB).
+-- ARGV: the hold's mark, the booking (its id). Returns {'settled'}; {'gone'} if there is no such hold any more: it
+-- expired, Redis lost it, or the booking was cancelled in this moment.
 
-local owner = ARGV[1]
-if redis.call('EXISTS', hold_key(owner)) == 0 then return 0 end
-forget_hold(owner)
-return 1
+local hold = is_loaded() and find_hold(ARGV[1])
+if not hold or hold.booking ~= ARGV[2] then return { 'gone' } end
+forget_hold(hold.mark)
+redis.call('HINCRBY', TERMS, 'changes', 1)
+note('sold', hold.booking_mark, hold)
+return { 'settled' }

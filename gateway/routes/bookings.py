@@ -2,26 +2,18 @@
 
 from typing import Any
 
-from flask import request
-from flask_smorest import abort
-
 from booking_svc.contract import Booking, BookingPage
 from gateway import schemas
 from gateway.blueprint import Blueprint
-from gateway.errors import IdempotencyKeyMissing
+from gateway.idempotency import key_header, required_key
 from gateway.services import services
 from gateway.sessions import identity, signed_in
 
 blueprint = Blueprint("bookings", __name__, url_prefix="/v1/bookings", description=__doc__)
 
-LONGEST_KEY = 255
-KEY_HEADER = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "required": True,
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
-    "description": "A new random text for each purchase. A request repeated with the same key gets the same booking.",
-}
+KEY_HEADER = key_header(
+    True, "A new random text for each purchase. A request repeated with the same key gets the same booking."
+)
 
 
 @blueprint.post("")
@@ -30,8 +22,12 @@ KEY_HEADER = {
 @blueprint.response(201, schemas.Booking)
 @signed_in()
 def book_tickets(body: dict[str, Any]) -> Any:
-    """Book all of the items, or nothing. The booking is confirmed at once."""
-    answer = services().booking.book_tickets(user_id=identity().user_id, idempotency_key=_idempotency_key(), **body)
+    """Book a hold, or all of the items, or nothing. The booking is confirmed at once."""
+    user_id, key = identity().user_id, required_key()
+    if "hold_id" in body:
+        answer = services().booking.book_hold(user_id=user_id, idempotency_key=key, **body)
+    else:
+        answer = services().booking.book_tickets(user_id=user_id, idempotency_key=key, **body)
     headers = {"Location": f"/v1/bookings/{answer['booking']['id']}"}
     if answer["replayed"]:
         headers["Idempotency-Replayed"] = "true"
@@ -64,12 +60,3 @@ def get_booking(booking_id: str) -> Booking:
 def cancel_booking(booking_id: str) -> Booking:
     """Give the tickets back, while sales are open. Others can book them at once."""
     return services().booking.cancel_booking(user_id=identity().user_id, booking_id=booking_id)
-
-
-def _idempotency_key() -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if not key:
-        raise IdempotencyKeyMissing
-    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        abort(422, messages={"headers": {"Idempotency-Key": [f"Must be 1 to {LONGEST_KEY} printable characters."]}})
-    return key

@@ -1,11 +1,15 @@
 """Concerts: what is on, and an organiser's own."""
 
+import gzip
 from typing import Any
+
+from flask import Response, current_app, request
 
 from booking_svc.contract import Availability
 from concert_svc.contract import Concert, ConcertPage, NewConcert
 from gateway import schemas
 from gateway.blueprint import Blueprint
+from gateway.seat_maps import SeatMaps
 from gateway.services import services
 from gateway.sessions import identity, identity_if_any, signed_in
 
@@ -43,6 +47,31 @@ def get_concert(concert_id: str) -> Concert:
 def get_availability(concert_id: str) -> Availability:
     """How many tickets are left. It may lag; only booking decides."""
     return services().booking.get_availability(concert_id=concert_id)
+
+
+@blueprint.get("/<string:concert_id>/seats")
+@blueprint.response(200, schemas.SeatMap, headers={"ETag": {"schema": {"type": "string"}}})
+@blueprint.alt_response(304, description="No seat has changed since the ETag in If-None-Match")
+def get_seats(concert_id: str) -> Response:
+    """The state of every reserved seat, in one answer with an ETag. It may lag; only holding and booking decide."""
+    maps: SeatMaps = current_app.extensions["seat_maps"]
+    written, asked = maps.find(concert_id), request.if_none_match
+    known = written.tag if written else next(iter(asked.as_set(include_weak=True)), None)
+    seats = services().booking.get_seats(concert_id=concert_id, known=known)
+    if seats["ticket_types"] is not None:
+        written = maps.add(concert_id, seats["tag"], seats["ticket_types"])
+    response = Response(content_type="application/json")
+    response.set_etag(seats["tag"], weak=True)
+    response.headers["Cache-Control"] = "no-cache"
+    response.vary.add("Accept-Encoding")
+    if written is None or asked.contains_weak(seats["tag"]):
+        response.status_code = 304
+    elif request.accept_encodings["gzip"]:
+        response.data = written.gzipped
+        response.content_encoding = "gzip"
+    else:
+        response.data = gzip.decompress(written.gzipped)
+    return response
 
 
 @blueprint.post("/<string:concert_id>/publish")

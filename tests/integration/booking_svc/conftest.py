@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from pymongo.database import Database
@@ -6,9 +6,13 @@ from redis import Redis
 
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
+from booking_svc.counts import Counts
 from booking_svc.holds import Holds
+from booking_svc.scripts import Scripts
 from booking_svc.terms import Terms
 from rabbitmq.database import Document
+from tests.integration.booking_svc.keys import forget
+from tests.integration.booking_svc.process import Process
 from tests.unit.booking_svc.concerts import new_id
 
 
@@ -17,13 +21,17 @@ def concert_id(redis: Redis) -> Iterator[str]:
     """A concert nobody else uses; Redis forgets it afterwards."""
     concert = new_id()
     yield concert
-    for key in redis.scan_iter(match=f"{{{concert}}}*", count=1000):
-        redis.delete(key)
+    forget(redis, concert)
 
 
 @pytest.fixture
 def holds(redis: Redis) -> Holds:
-    return Holds(redis)
+    return Holds(Scripts(redis))
+
+
+@pytest.fixture
+def counts(redis: Redis) -> Counts:
+    return Counts(Scripts(redis))
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +45,16 @@ def stored_terms(mongo: Database[Document]) -> Terms:
 
 
 @pytest.fixture
-def box_office(holds: Holds, bookings: Bookings, stored_terms: Terms) -> BoxOffice:
-    return BoxOffice(holds, bookings, stored_terms)
+def new_process(redis: Redis, mongo: Database[Document]) -> Callable[[], Process]:
+    """Gives what one more booking_svc process works with."""
+    return lambda: Process(redis, mongo)
+
+
+@pytest.fixture
+def process(new_process: Callable[[], Process]) -> Process:
+    return new_process()
+
+
+@pytest.fixture
+def box_office(process: Process) -> BoxOffice:
+    return process.box_office

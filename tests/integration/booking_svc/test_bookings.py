@@ -33,13 +33,13 @@ def test_database_answers_for_a_majority_with_its_journal(mongo: Database[Docume
 
 def test_confirmed_at_is_by_the_databases_clock(bookings: Bookings, mongo: Database[Document], concert_id: str) -> None:
     before = clock(mongo)
-    stored = bookings.confirm(draft(terms(concert_id), "standing:1"), later())
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     assert before <= stored["confirmed_at"] <= clock(mongo)
     assert stored["confirmed_at"].tzinfo is not None
 
 
 def test_cancelled_at_is_by_the_databases_clock(bookings: Bookings, mongo: Database[Document], concert_id: str) -> None:
-    stored = bookings.confirm(draft(terms(concert_id), "standing:1"), later())
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     before = clock(mongo)
     cancelled = cancel(bookings, stored)
     assert cancelled is not None
@@ -77,7 +77,7 @@ def test_no_booking_is_confirmed_at_sales_close_or_refused_before_it(
 )
 def test_claims_that_would_escape_the_index_are_refused(bookings: Bookings, concert_id: str, claims: list[str]) -> None:
     with pytest.raises(OperationFailure) as refused:
-        bookings.confirm({**draft(terms(concert_id), "standing:1"), "claims": claims}, later())
+        bookings.confirm({**draft(terms(concert_id), "standing:1"), "claims": claims})
     assert refused.value.code == DOCUMENT_FAILED_VALIDATION
     assert list(bookings.sold(concert_id)) == []
 
@@ -85,7 +85,7 @@ def test_claims_that_would_escape_the_index_are_refused(bookings: Bookings, conc
 @pytest.mark.parametrize("title", ["$title", "$$NOW", "$$ROOT", "$where", "a.b", "{$gt: 1}", "Ünïcode 🎻", ""])
 def test_text_is_stored_as_it_is_said(bookings: Bookings, concert_id: str, title: str) -> None:
     asked = draft(terms(concert_id, title=title), "standing:1")
-    assert bookings.confirm(asked, later())["concert"] == asked["concert"]
+    assert bookings.confirm(asked)["concert"] == asked["concert"]
     assert bookings.find(asked["_id"])["concert"]["title"] == title  # type: ignore[index]
 
 
@@ -93,12 +93,12 @@ def test_text_is_stored_as_it_is_said(bookings: Bookings, concert_id: str, title
 def test_fields_are_stored_as_they_are_named(bookings: Bookings, concert_id: str, field: str) -> None:
     asked = draft(terms(concert_id), "standing:1")
     asked["concert"] = {**asked["concert"], "venue": {field: "$status"}}
-    bookings.confirm(asked, later())
+    bookings.confirm(asked)
     assert bookings.find(asked["_id"])["concert"]["venue"] == {field: "$status"}  # type: ignore[index]
 
 
 def test_event_of_a_cancel_is_stored_as_it_is_said(bookings: Bookings, concert_id: str) -> None:
-    stored = bookings.confirm(draft(terms(concert_id), "standing:1"), later())
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     stored["claims"] = ["$claims", "$$NOW"]
     cancelled = cancel(bookings, stored)
     assert cancelled is not None
@@ -110,17 +110,17 @@ def test_refused_booking_leaves_a_trace_without_claims_that_fades(
 ) -> None:
     asked = draft(terms(concert_id), "standing:1")
     with pytest.raises(SalesClosed):
-        bookings.confirm(asked, earlier())
+        bookings.confirm(asked)
     [trace] = mongo["bookings"].find({"concert_id": concert_id})
     assert trace.keys() == {"_id", "status", "concert_id", "refused_at"}
     indexes = mongo["bookings"].index_information()
     assert indexes["refusals_expire"]["expireAfterSeconds"] == REFUSAL_KEPT
-    confirmed = bookings.confirm(asked, later())
+    confirmed = bookings.confirm(asked)
     assert "refused_at" not in confirmed
 
 
 def test_mail_is_recorded_once(bookings: Bookings, concert_id: str) -> None:
-    stored = bookings.confirm(draft(terms(concert_id), "standing:1"), later())
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     first = datetime(2026, 12, 1, 19, tzinfo=UTC)
     for sent_at in (first, first + timedelta(hours=1)):
         bookings.record_confirmation_mail(stored["_id"], sent_at)
@@ -232,7 +232,7 @@ def test_crowd_with_one_key_writes_one_booking(bookings: Bookings, concert_id: s
     booking_id, on_sale = new_id(), terms(concert_id)
 
     def write(number: int) -> BookingDocument:
-        return bookings.confirm(draft(on_sale, f"standing:{number}", booking_id=booking_id), later())
+        return bookings.confirm(draft(on_sale, f"standing:{number}", booking_id=booking_id))
 
     answers = all_at_once(CROWD, write)
     assert all(answer == answers[0] for answer in answers)
@@ -240,7 +240,7 @@ def test_crowd_with_one_key_writes_one_booking(bookings: Bookings, concert_id: s
 
 
 def test_one_of_many_cancels_wins(bookings: Bookings, concert_id: str) -> None:
-    stored = bookings.confirm(draft(terms(concert_id), "standing:1"), later())
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     answers = all_at_once(CROWD, lambda _: cancel(bookings, stored))
     assert sum(answer is not None for answer in answers) == 1
     found = bookings.find(stored["_id"])
@@ -264,7 +264,7 @@ def test_validator_of_an_older_release_is_replaced(
 ) -> None:
     database = new_database()
     database.create_collection("bookings", validator={"never": True})
-    Bookings(database).confirm(draft(terms(concert_id), "standing:1"), later())
+    Bookings(database).confirm(draft(terms(concert_id), "standing:1"))
 
 
 def test_looking_for_bookings_reads_no_others(bookings: Bookings, mongo: Database[Document]) -> None:
@@ -285,7 +285,7 @@ def clock(mongo: Database[Document]) -> datetime:
 def book(bookings: Bookings, concert_id: str, user_id: str, slot: int) -> BookingDocument:
     asked = draft(terms(concert_id), f"standing:{slot}", user_id=user_id)
     asked["claims"] = [f"unit:standing:{slot}", f"buyer:{user_id}:{slot}"]
-    return bookings.confirm(asked, later())
+    return bookings.confirm(asked)
 
 
 def book_until_closed(bookings: Bookings, concert_id: str, closes: datetime) -> None:
@@ -310,7 +310,7 @@ def rush_for_one_unit(bookings: Bookings, concert_id: str) -> list[str]:
 
     def buy(_: int) -> str:
         try:
-            return str(bookings.confirm(draft(on_sale, "standing:1"), later())["status"])
+            return str(bookings.confirm(draft(on_sale, "standing:1"))["status"])
         except ClaimTaken:
             return "taken"
 

@@ -1,14 +1,15 @@
 """Sales terms of concerts that never were, and requests for their tickets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from booking_svc import domain
-from booking_svc.contract import Item, SalesTerms
-from booking_svc.domain import BookingDocument
+from booking_svc.contract import Item, SalesTerms, TicketTypeTerms
+from booking_svc.domain import BookingDocument, Purchase
+from booking_svc.offer import Offer, Taken, Unit
 from rabbitmq.times import to_wire
 
 #: Minor units of EUR.
@@ -30,6 +31,7 @@ def terms(
     opens_in: timedelta | None = None,
     closes_in: timedelta = timedelta(hours=1),
     title: str = "Night of the Organs",
+    seating: Mapping[str, dict[str, Any]] = MappingProxyType({}),
 ) -> SalesTerms:
     """Terms by which the concert is on sale now, unless something else is said."""
     now = datetime.now(UTC)
@@ -41,13 +43,8 @@ def terms(
         sales_close_at=to_wire(now + closes_in),
         max_tickets_per_user=limit,
         ticket_types=[
-            {
-                "code": code,
-                "name": code.title(),
-                "price": {"amount": PRICES.get(code, 1000), "currency": "EUR"},
-                "capacity": capacity,
-            }
-            for code, capacity in capacities.items()
+            *(_ticket_type(code, capacity) for code, capacity in capacities.items()),
+            *(_ticket_type(code, _capacity(seated), **seated) for code, seated in seating.items()),
         ],
         concert={
             "title": title,
@@ -58,20 +55,40 @@ def terms(
     )
 
 
+def _ticket_type(code: str, capacity: int, **seated: Any) -> TicketTypeTerms:
+    price = {"amount": PRICES.get(code, 1000), "currency": "EUR"}
+    return {"code": code, "name": code.title(), "price": price, "capacity": capacity, **seated}  # type: ignore[typeddict-item]
+
+
+def _capacity(seated: dict[str, Any]) -> int:
+    seats = sum(len(block["rows"]) * block["seats_per_row"] for block in seated["seating"])
+    return int(seats - len(seated.get("blocked_seats", [])))
+
+
 def items(**quantities: int) -> list[Item]:
     return [Item(ticket_type=code, quantity=quantity) for code, quantity in quantities.items()]
 
 
-def draft(terms: SalesTerms, *units: str, booking_id: str | None = None, user_id: str | None = None) -> BookingDocument:
+def seats(code: str, *names: str) -> list[Item]:
+    return [Item(ticket_type=code, seats=list(names))]
+
+
+def hall(*rows: str, seats_per_row: int = 6, section: str = "B", **kinds: list[str]) -> dict[str, Any]:
+    """The seating of a reserved ticket type, for `terms(seating=...)`; *kinds* are accessible_seats, blocked_seats."""
+    return {"seating": [{"section": section, "rows": list(rows), "seats_per_row": seats_per_row}], **kinds}
+
+
+def purchase(user_id: str | None = None, key: str | None = None, asked: Sequence[Item] = ()) -> Purchase:
+    return Purchase(user_id or new_id(), key or new_id(), domain.fingerprint(list(asked)))
+
+
+def draft(
+    terms: SalesTerms, *units: str, user_id: str | None = None, key: str | None = None, first_slot: int = 1
+) -> BookingDocument:
     """A booking of *units*, `standing:17`, by a new buyer unless one is named."""
-    user_id = user_id or new_id()
-    asked: list[Item] = [Item(ticket_type=unit.split(":")[0], quantity=1) for unit in units]
-    return domain.draft(
-        booking_id=booking_id or domain.booking_id(user_id, new_id()),
-        user_id=user_id,
-        idempotency_key=new_id(),
-        items=asked,
-        claims=[*(f"buyer:{user_id}:{slot}" for slot, _ in enumerate(units, start=1)), *(f"unit:{u}" for u in units)],
-        terms=terms,
-        now=datetime.now(UTC),
-    )
+    offer, bought = Offer(terms), [unit.split(":") for unit in units]
+    order = purchase(user_id, key, asked := [Item(ticket_type=code, quantity=1) for code, _ in bought])
+    slots = list(range(first_slot, first_slot + len(units)))
+    taken = Taken(order.user_id, slots, [Unit(code, int(number)) for code, number in bought])
+    prices = {code: ticket_type["price"] for code, ticket_type in offer.types.items()}
+    return domain.draft(order, asked, taken, prices, offer, datetime.now(UTC))

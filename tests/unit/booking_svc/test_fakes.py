@@ -4,8 +4,9 @@ import pytest
 
 from tests.unit.booking_svc.bookings_contract import BookingsContract
 from tests.unit.booking_svc.concerts import new_id
-from tests.unit.booking_svc.fakes import FakeBookings, FakeHolds, FakeTerms
+from tests.unit.booking_svc.fakes import FakeBookings, FakeTerms
 from tests.unit.booking_svc.holds_contract import HoldsContract
+from tests.unit.booking_svc.model import ModelOfCounts, ModelOfHolds, ModelOfRedis
 from tests.unit.booking_svc.terms_contract import TermsContract
 
 
@@ -15,8 +16,18 @@ def concert_id() -> str:
 
 
 @pytest.fixture
-def holds() -> FakeHolds:
-    return FakeHolds()
+def redis() -> ModelOfRedis:
+    return ModelOfRedis()
+
+
+@pytest.fixture
+def holds(redis: ModelOfRedis) -> ModelOfHolds:
+    return ModelOfHolds(redis)
+
+
+@pytest.fixture
+def counts(redis: ModelOfRedis) -> ModelOfCounts:
+    return ModelOfCounts(redis)
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def stored_terms() -> FakeTerms:
     return FakeTerms()
 
 
-class TestFakeHolds(HoldsContract):
+class TestModelOfHolds(HoldsContract):
     pass
 
 

@@ -1,0 +1,172 @@
+"""
+Counts: what MongoDB knows to be sold, brought to Redis, while selling goes on.
+
+One process at a time counts a concert. What is sold and freed meanwhile is written to a journal, so that the count is
+right at the moment it is put in force. A large concert is brought in pieces; putting it in force is one short script.
+"""
+
+import json
+import secrets
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from booking_svc.offer import Offer
+from booking_svc.scripts import BLOCKED, MARK, NOBODY, ORIGIN, Scripts, concert_key, mark_of
+from rabbitmq.times import from_wire
+
+# All in milliseconds.
+#: Who counts and is not heard of for so long has died.
+COUNTING = 5_000
+#: What a count that was never put in force leaves behind vanishes by itself.
+STAGED = 60_000
+#: After a loss of Redis all is counted again so much later: no write that began before is still under way then.
+SETTLING = 15_000
+#: So long "sold out" is answered by the last count; after a count that took long, for fifty times that.
+TRUSTED = 60_000
+TRUSTED_PER_COST = 50
+
+#: Buyers brought in one command; bookings read between two signs of life.
+BUYERS_AT_ONCE, BOOKINGS_AT_ONCE = 1000, 5000
+
+#: Who owns which claims, as MongoDB knows it.
+Sold = Iterable[tuple[str, Sequence[str]]]
+
+
+class Count(NamedTuple):
+    """A count under way."""
+
+    concert_id: str
+    token: str
+    begun: int  #: ms since 1970, by Redis' clock
+
+
+class Counts:
+    """Counts in one Redis."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._redis = scripts.redis
+
+    def begin(self, concert_id: str) -> Count | None:
+        """The count, to be loaded or ended; None when another process is at it."""
+        token = secrets.token_hex(8)
+        answer = self._scripts.run("begin_count", concert_id, token, COUNTING)
+        return Count(concert_id, token, int(answer[1])) if answer[0] == b"begun" else None
+
+    def is_running(self, concert_id: str) -> bool:
+        return bool(self._redis.exists(concert_key(concert_id, "counting")))
+
+    def end(self, count: Count) -> None:
+        """Let others count; after a `load` that succeeded there is nothing to end."""
+        self._scripts.run("end_count", count.concert_id, count.token)
+
+    def load(self, count: Count, offer: Offer, sold: Sold) -> bool:
+        """
+        Put *offer* in force, with what is *sold* by MongoDB's word, read after the count began, and what is held here.
+
+        Returns:
+            False if the count is void: Redis was emptied meanwhile, or took us for dead. Count again.
+        """
+        tally = Tally(offer)
+        for number, (booking_id, claims) in enumerate(sold, start=1):
+            tally.add(booking_id, claims)
+            if number % BOOKINGS_AT_ONCE == 0:
+                self._live(count)
+        staged = self._stage(count, tally)
+        terms, opens = offer.terms, offer.terms["sales_open_at"]
+        order = {
+            "token": count.token,
+            "begun": count.begun,
+            "trust": TRUSTED,
+            "trust_per_cost": TRUSTED_PER_COST,
+            "settling": SETTLING,
+            "version": offer.version,
+            "opens": 0 if opens is None else _milliseconds(opens),
+            "closes": _milliseconds(terms["sales_close_at"]),
+            "status": terms["status"],
+            "limit": terms["max_tickets_per_user"],
+            "types": {
+                code: {"capacity": t["capacity"], "bound": tally.bound[code], "price": t["price"]}
+                for code, t in offer.types.items()
+            },
+            "staged": staged,
+        }
+        return bool(self._scripts.run("load", count.concert_id, json.dumps(order))[0] == b"loaded")
+
+    def _stage(self, count: Count, tally: "Tally") -> list[str]:
+        """Bring the tally, in pieces, under keys that nobody else reads yet; returns their names."""
+        texts = tally.texts()
+        for name, text in texts.items():
+            self._redis.set(self._staged(count, name), bytes(text), px=STAGED)
+            self._live(count)
+        buyers = [("-", b""), *tally.buyers.items()]  # the first, so that the key is there when nobody has bought
+        for start in range(0, len(buyers), BUYERS_AT_ONCE):
+            some: dict[Any, Any] = {buyer: bytes(slots) for buyer, slots in buyers[start : start + BUYERS_AT_ONCE]}
+            self._redis.hset(self._staged(count, "buyers"), mapping=some)
+            self._redis.pexpire(self._staged(count, "buyers"), STAGED)
+            self._live(count)
+        return ["buyers", *texts]
+
+    def _staged(self, count: Count, name: str) -> str:
+        return concert_key(count.concert_id, "staged", count.token, name)
+
+    def _live(self, count: Count) -> None:
+        self._redis.pexpire(concert_key(count.concert_id, "counting"), COUNTING)
+
+
+class Tally:
+    """Who owns what, in the form that Redis keeps it (see lua/inventory.lua)."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self.buyers: dict[str, bytearray] = {}
+        self.bound: dict[str, int] = {}
+        self._owners: dict[str, bytearray] = {}
+        for code, ticket_type in offer.types.items():
+            seats = offer.plans[code].size if code in offer.plans else 0
+            self.bound[code] = seats or ticket_type["capacity"]
+            self._owners[code] = bytearray(ORIGIN) + NOBODY * seats
+            for number in offer.blocked(code):
+                _put_mark(self._owners[code], number, BLOCKED)
+
+    def add(self, booking_id: str, claims: Sequence[str]) -> None:
+        mark, taken = mark_of(booking_id).encode(), self._offer.taken_by(claims)
+        slots = self.buyers.setdefault(taken.buyer, bytearray())
+        for slot in taken.slots:
+            _put_mark(slots, slot - 1, mark)
+        for code, number in taken.units:
+            _put_mark(self._owners[code], number, mark)
+
+    def texts(self) -> dict[str, bytes | bytearray]:
+        """The texts and bitmaps by their keys."""
+        texts: dict[str, bytes | bytearray] = {}
+        for code, owners in self._owners.items():
+            texts[f"owners:{code}"] = owners
+            units = len(owners) // MARK
+            marks = struct.unpack(f"{units}Q", owners)
+            texts[f"taken:{code}"] = _bitmap(units, (number for number, mark in enumerate(marks) if mark))
+            if code in self._offer.plans:
+                firsts = [*(row.first for row in self._offer.plans[code].rows), self.bound[code] + 1]
+                texts[f"rows:{code}"] = b"".join(b"%07d" % first for first in firsts)
+                if accessible := self._offer.accessible(code):
+                    texts[f"accessible:{code}"] = _bitmap(self.bound[code] + 1, accessible)
+        return texts
+
+
+def _put_mark(text: bytearray, position: int, mark: bytes) -> None:
+    start = position * MARK
+    if len(text) < start + MARK:
+        text.extend(bytes(start + MARK - len(text)))
+    text[start : start + MARK] = mark
+
+
+def _bitmap(size: int, numbers: Iterable[int]) -> bytearray:
+    bits = bytearray(size // 8 + 1)
+    for number in numbers:
+        bits[number >> 3] |= 128 >> (number & 7)
+    return bits
+
+
+def _milliseconds(wire: str) -> int:
+    return round(from_wire(wire).timestamp() * 1000)

@@ -1,0 +1,110 @@
+"""The inventory: what is left of each concert. Asks Redis, and sees to what that needs before it can answer."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from booking_svc import domain, holds
+from booking_svc.bookings import Bookings
+from booking_svc.contract import (
+    Availability,
+    Item,
+    SalesTerms,
+    SeatedType,
+    SeatMap,
+    TicketsUnavailable,
+    UnknownSeat,
+    UnknownTicketType,
+)
+from booking_svc.holds import Holds, Request
+from booking_svc.offer import Taken, Unit
+from booking_svc.scripts import CountDue, HoldRecord, InDoubt, NotLoaded, SeatsTaken
+from booking_svc.stocktake import PATIENCE, Stocktake
+from booking_svc.terms import Terms
+from rabbitmq.errors import Unavailable
+
+T = TypeVar("T")
+
+
+class Inventory:
+    """Holds of concerts that Redis may have to be told about first."""
+
+    def __init__(self, holds: Holds, bookings: Bookings, terms: Terms, stocktake: Stocktake) -> None:
+        self._holds = holds
+        self._bookings = bookings
+        self._terms = terms
+        self._stocktake = stocktake
+
+    def set_terms(self, terms: SalesTerms) -> None:
+        """Sell by *terms* from now on, unless newer ones are in force."""
+        self._terms.set(terms)
+        self._stocktake.count(terms["concert_id"], again=True)
+
+    def request(self, user_id: str, concert_id: str, items: Sequence[Item]) -> Request:
+        """
+        Raises:
+            ConcertNotFound, UnknownTicketType, UnknownSeat
+        """
+        try:
+            wanted = self._terms.known(concert_id).wanted(items)
+        except (UnknownTicketType, UnknownSeat):  # another process may have set newer terms
+            wanted = self._terms.newest(concert_id).wanted(items)
+        return Request(user_id, items, wanted, domain.fingerprint(concert_id, items))
+
+    def ask(self, concert_id: str, question: Callable[[Holds], T]) -> T:
+        """
+        What Redis answers once it has the concert, which it may lose again before it is asked.
+
+        Raises:
+            ConcertNotFound, TicketsUnavailable, Unavailable, and what the question raises.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                return question(self._holds)
+            except (NotLoaded, CountDue):
+                self._stocktake.count(concert_id)
+            except InDoubt as in_doubt:
+                self._resolve(concert_id, in_doubt.holds)
+            except SeatsTaken as taken:
+                offer = self._terms.known(concert_id)
+                raise TicketsUnavailable(*(offer.seat_of(Unit(*unit)) for unit in taken.units)) from taken
+        raise Unavailable("booking_svc")
+
+    def availability(self, concert_id: str) -> Availability:
+        """
+        Raises:
+            ConcertNotFound
+        """
+        return self.ask(concert_id, lambda holds: holds.availability(concert_id))
+
+    def seats(self, concert_id: str, known: str | None) -> SeatMap:
+        """
+        Raises:
+            ConcertNotFound
+        """
+        offer = self._terms.known(concert_id)
+        sizes = {code: plan.size for code, plan in offer.plans.items()}
+        tag, letters = self.ask(concert_id, lambda holds: holds.seats(concert_id, sizes, known))
+        if letters is None:
+            return SeatMap(tag=tag, ticket_types=None)
+        types = [
+            SeatedType(code=code, seating=offer.types[code]["seating"], states=states)
+            for code, states in letters.items()
+        ]
+        return SeatMap(tag=tag, ticket_types=types)
+
+    def tell_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
+        """Redis is to know what MongoDB says the booking owns, unless the booking is cancelled in this moment."""
+        self._holds.mark_sold(concert_id, booking_id, taken, hold_mark)
+        if not self._bookings.confirmed_among([booking_id]):  # its release may have come before our mark
+            self._holds.release(concert_id, booking_id, taken)
+
+    def _resolve(self, concert_id: str, records: Sequence[HoldRecord]) -> None:
+        doubts = [holds.doubt(record) for record in records]
+        sold = self._bookings.confirmed_among([doubt.booking_id for doubt in doubts])
+        for doubt in doubts:
+            if doubt.booking_id in sold:
+                self.tell_sold(concert_id, doubt.booking_id, doubt.taken, doubt.mark)
+            else:
+                self._holds.abandon(concert_id, doubt)

@@ -1,0 +1,113 @@
+"""
+What a concert sells, and in whose words: requests, units, claims. Pure.
+
+A unit is a ticket type and a number: the 17th standing place, or a seat by its number in the seating plan. MongoDB
+and the API call it by a claim or a seat, `unit:standing:17`, `unit:balcony:B-3-12`; the inventory by its number.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple, cast
+
+from booking_svc.contract import Item, SalesTerms, TicketTypeTerms, UnknownSeat, UnknownTicketType
+from booking_svc.seating import SeatingPlan
+from rabbitmq.times import from_wire
+
+
+class Unit(NamedTuple):
+    ticket_type: str
+    number: int
+
+
+class Taken(NamedTuple):
+    """What a booking or a hold owns: units, and as many of its buyer's slots, numbered 1 to the limit a person has."""
+
+    buyer: str
+    slots: list[int]
+    units: list[Unit]
+
+
+class Wanted(NamedTuple):
+    """Tickets of one type: these *seats* by number, and *quantity* that the inventory chooses."""
+
+    ticket_type: str
+    quantity: int
+    seats: list[int]
+
+
+class Offer:
+    """The terms by which a concert sells, with what follows from them."""
+
+    def __init__(self, terms: SalesTerms) -> None:
+        self.terms = terms
+        self.types: dict[str, TicketTypeTerms] = {t["code"]: t for t in terms["ticket_types"]}
+        self.plans = {code: SeatingPlan(t["seating"]) for code, t in self.types.items() if t.get("seating")}
+
+    concert_id = property(lambda self: self.terms["concert_id"])
+    version = property(lambda self: self.terms["version"])
+
+    @cached_property
+    def closes(self) -> datetime:
+        """The first moment at which nothing is sold any more."""
+        return from_wire(self.terms["sales_close_at"])
+
+    def wanted(self, items: Iterable[Item]) -> list[Wanted]:
+        """
+        What *items* ask of the inventory, one entry for each ticket type.
+
+        Raises:
+            UnknownTicketType, UnknownSeat: they ask for what the concert does not have.
+        """
+        asked: dict[str, Wanted] = {}
+        for item in items:
+            code = item["ticket_type"]
+            if code not in self.types:
+                raise UnknownTicketType(code)
+            before = asked.get(code, Wanted(code, 0, []))
+            seats = [self._seat_number(code, seat) for seat in item.get("seats", [])]
+            asked[code] = Wanted(code, before.quantity + item.get("quantity", 0), [*before.seats, *seats])
+        return list(asked.values())
+
+    def _seat_number(self, code: str, seat: str) -> int:
+        number = self.plans[code].number_of(seat) if code in self.plans else None
+        if number is None:
+            raise UnknownSeat(code, seat)
+        return number
+
+    def seat_of(self, unit: Unit) -> str | None:
+        """The seat's name; None in general admission."""
+        plan = self.plans.get(unit.ticket_type)
+        return plan.name_of(unit.number) if plan else None
+
+    def claims_of(self, taken: Taken) -> list[str]:
+        """How MongoDB calls *taken*; no two confirmed bookings have a claim in common."""
+        slots = [f"buyer:{taken.buyer}:{slot}" for slot in taken.slots]
+        return slots + [f"unit:{unit.ticket_type}:{self.seat_of(unit) or unit.number}" for unit in taken.units]
+
+    def taken_by(self, claims: Sequence[str]) -> Taken:
+        """What `claims_of` made claims of. What is not offered any more is left out."""
+        buyer, slots, units = "", [], []
+        for claim in claims:
+            kind, _, rest = claim.partition(":")
+            if kind == "buyer":
+                buyer, _, slot = rest.rpartition(":")
+                slots.append(int(slot))
+                continue
+            code, _, name = rest.partition(":")
+            if code not in self.types:
+                continue
+            number = self.plans[code].number_of(name) if code in self.plans else int(name)
+            if number is not None:
+                units.append(Unit(code, number))
+        return Taken(buyer, slots, units)
+
+    def blocked(self, code: str) -> list[int]:
+        return self._seats(code, "blocked_seats")
+
+    def accessible(self, code: str) -> list[int]:
+        return self._seats(code, "accessible_seats")
+
+    def _seats(self, code: str, kind: str) -> list[int]:
+        plan, named = self.plans.get(code), cast(dict[str, Any], self.types[code]).get(kind) or []
+        return [number for seat in named if plan and (number := plan.number_of(seat)) is not None]

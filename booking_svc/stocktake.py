@@ -1,0 +1,51 @@
+"""Stocktaking: what is sold by MongoDB's word is told to Redis, by one process, while the others wait or go on."""
+
+import time
+
+from booking_svc.bookings import Bookings
+from booking_svc.counts import Count, Counts
+from booking_svc.terms import Terms
+from rabbitmq.errors import Unavailable
+
+#: Seconds somebody waits for a concert to be counted.
+PATIENCE = 3.0
+LOOK_AGAIN = 0.02
+
+
+class Stocktake:
+    """Counts concerts."""
+
+    def __init__(self, counts: Counts, bookings: Bookings, terms: Terms) -> None:
+        self._counts = counts
+        self._bookings = bookings
+        self._terms = terms
+
+    def count(self, concert_id: str, again: bool = False) -> None:
+        """
+        Bring Redis to what MongoDB says; *again* also when another process has just done so.
+
+        Raises:
+            ConcertNotFound: nothing was ever sold for it.
+            Unavailable: it is not counted yet.
+        """
+        self._terms.newest(concert_id)  # who asks for a concert that is not there need not stand in line
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            count = self._counts.begin(concert_id)
+            if count is not None:
+                if self._load(count):
+                    return
+                continue
+            while self._counts.is_running(concert_id) and time.monotonic() < deadline:
+                time.sleep(LOOK_AGAIN)
+            if not again:
+                return
+        raise Unavailable("booking_svc")
+
+    def _load(self, count: Count) -> bool:
+        try:
+            offer = self._terms.newest(count.concert_id)
+            return self._counts.load(count, offer, self._bookings.sold(count.concert_id))
+        except BaseException:
+            self._counts.end(count)
+            raise

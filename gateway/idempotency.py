@@ -1,0 +1,42 @@
+"""The Idempotency-Key header, as the IETF's draft-ietf-httpapi-idempotency-key-header has it."""
+
+import uuid
+from typing import Any
+
+from flask import request
+from flask_smorest import abort
+
+from gateway.errors import IdempotencyKeyMissing
+
+LONGEST_KEY = 255
+
+
+def key_header(required: bool, description: str) -> dict[str, Any]:
+    """The header as the OpenAPI document tells of it."""
+    return {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "required": required,
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+        "description": description,
+    }
+
+
+def required_key() -> str:
+    """
+    The request's key.
+
+    Raises:
+        IdempotencyKeyMissing
+    """
+    key = request.headers.get("Idempotency-Key", "")
+    if not key:
+        raise IdempotencyKeyMissing
+    if len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
+        abort(422, messages={"headers": {"Idempotency-Key": [f"Must be 1 to {LONGEST_KEY} printable characters."]}})
+    return key
+
+
+def key_or_new() -> str:
+    """The request's key; a new one without, under which at least this gateway's call may be repeated."""
+    return required_key() if request.headers.get("Idempotency-Key") else uuid.uuid4().hex

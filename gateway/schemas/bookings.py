@@ -1,0 +1,119 @@
+"""Holds and bookings, as they go in and out of the API."""
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from gateway.schemas.concerts import Venue
+from gateway.schemas.fields import WHOLE_CHARACTERS, Money, Time, WholeNumber
+
+#: Tickets of one item.
+MOST_TICKETS = 100
+
+
+class Item(Schema):
+    """Tickets of one type: a `quantity` of them (of reserved seats the best adjacent ones left), or `seats` by name."""
+
+    ticket_type = fields.String(
+        required=True, validate=[validate.Length(1, 32), WHOLE_CHARACTERS], metadata={"example": "standing"}
+    )
+    quantity = WholeNumber(1, MOST_TICKETS, metadata={"example": 2})
+    seats = fields.List(
+        fields.String(validate=[validate.Length(1, 40), WHOLE_CHARACTERS]), validate=validate.Length(1, MOST_TICKETS)
+    )
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        if ("quantity" in data) == ("seats" in data):
+            raise ValidationError("Give either a quantity, or seats by name.", "quantity")
+
+
+def _concert_id(**kwargs: Any) -> fields.String:
+    return fields.String(validate=[validate.Length(1, 64), WHOLE_CHARACTERS], **kwargs)
+
+
+def _items(**kwargs: Any) -> fields.List:
+    return fields.List(fields.Nested(Item), validate=[validate.Length(1, 50), _each_seat_once], **kwargs)
+
+
+def _each_seat_once(items: list[dict[str, Any]]) -> None:
+    seats = [(item["ticket_type"], seat) for item in items for seat in item.get("seats", [])]
+    if len(set(seats)) < len(seats):
+        raise ValidationError("Name each seat once.")
+
+
+class NewHold(Schema):
+    concert_id = _concert_id(required=True)
+    items = _items(required=True)
+
+
+class HeldTicket(Schema):
+    number = fields.Integer(required=True)
+    ticket_type = fields.String(required=True)
+    seat = fields.String(required=True, allow_none=True)
+    price = fields.Nested(Money, required=True)
+
+
+class Hold(Schema):
+    id = fields.String(required=True)
+    concert_id = fields.String(required=True)
+    items = fields.List(fields.Nested(Item), required=True)
+    tickets = fields.List(fields.Nested(HeldTicket), required=True)
+    total = fields.Nested(Money, required=True)
+    expires_at = Time(required=True)
+
+
+class NewBooking(Schema):
+    """Of a hold, by `hold_id`; or at once, by `concert_id` and `items`."""
+
+    hold_id = fields.String(validate=[validate.Length(1, 128), WHOLE_CHARACTERS])
+    concert_id = _concert_id()
+    items = _items()
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        direct = {"concert_id", "items"} & data.keys()
+        if "hold_id" in data and direct:
+            raise ValidationError("Give either a hold_id, or concert_id and items.", "hold_id")
+        for field in ("concert_id", "items"):
+            if "hold_id" not in data and field not in data:
+                raise ValidationError("Missing data for required field.", field)
+
+
+class ConcertSummary(Schema):
+    title = fields.String(required=True)
+    starts_at = Time(required=True)
+    doors_at = Time(allow_none=True)
+    venue = fields.Nested(Venue, required=True)
+
+
+class Ticket(Schema):
+    number = fields.Integer(required=True)
+    ticket_type = fields.String(required=True)
+    seat = fields.String(allow_none=True)
+    code = fields.String(required=True)
+    price = fields.Nested(Money, required=True)
+
+
+class ConfirmationMail(Schema):
+    state = fields.String(required=True, metadata={"description": "queued, sent or failed"})
+    sent_at = Time(allow_none=True)
+
+
+class Booking(Schema):
+    id = fields.String(required=True)
+    reference = fields.String(required=True, metadata={"example": "K7M-2QX-9TD"})
+    status = fields.String(required=True)
+    concert_id = fields.String(required=True)
+    concert = fields.Nested(ConcertSummary, required=True)
+    items = fields.List(fields.Nested(Item), required=True)
+    tickets = fields.List(fields.Nested(Ticket), required=True)
+    total = fields.Nested(Money, required=True)
+    confirmed_at = Time(required=True)
+    cancelled_at = Time(allow_none=True)
+    confirmation_mail = fields.Nested(ConfirmationMail, required=True)
+
+
+class BookingPage(Schema):
+    items = fields.List(fields.Nested(Booking), required=True)
+    next_cursor = fields.String(allow_none=True, required=True)

@@ -1,0 +1,183 @@
+"""Concerts, their availability and seats, as they go in and out of the API."""
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from booking_svc.contract import SEAT_STATES
+from gateway.schemas.fields import Money, Time, WholeNumber, text
+from rabbitmq.times import from_wire
+
+#: Seats in one concert, in all.
+MOST_SEATS = 50_000
+
+#: Parts of a seat's name are joined by hyphens, and printed on tickets.
+PLACE_NAME = validate.Regexp(r"^[A-Za-z0-9]{1,12}\Z", error="Must be 1 to 12 letters and digits.")
+
+
+class Venue(Schema):
+    name = text(200, metadata={"example": "Konzerthaus"})
+    city = text(100, metadata={"example": "Berlin"})
+    country = text(60, metadata={"example": "DE"})
+    address = text(300, required=False, allow_none=True)
+    timezone = fields.String(
+        required=True,
+        validate=lambda name: name in available_timezones() or _refuse("Must be an IANA time zone."),
+        metadata={"example": "Europe/Berlin"},
+    )
+
+
+class SeatingBlock(Schema):
+    """Rows of one section, the best first."""
+
+    section = fields.String(required=True, validate=PLACE_NAME, metadata={"example": "B"})
+    rows = fields.List(
+        fields.String(validate=PLACE_NAME), required=True, validate=validate.Length(1, 1000),
+        metadata={"example": ["1", "2", "3"]},
+    )  # fmt: skip
+    seats_per_row = WholeNumber(1, 1000, required=True, metadata={"example": 24})
+
+
+def seat_names() -> fields.List:
+    return fields.List(
+        fields.String(validate=validate.Length(1, 40)), validate=validate.Length(max=MOST_SEATS),
+        metadata={"example": ["B-3-12"]},
+    )  # fmt: skip
+
+
+class NewTicketType(Schema):
+    """General admission with a `capacity`, or reserved seats with `seating`. A seat is `section-row-number`."""
+
+    code = fields.String(
+        required=True,
+        validate=validate.Regexp(r"^[a-z0-9][a-z0-9_-]{0,31}\Z", error="Must be a short lower-case code."),
+        metadata={"example": "standing"},
+    )
+    name = text(100, metadata={"example": "Standing"})
+    price = fields.Nested(Money, required=True)
+    capacity = WholeNumber(1, 1_000_000, metadata={"example": 200})
+    seating = fields.List(fields.Nested(SeatingBlock), validate=validate.Length(1, 100))
+    accessible_seats = seat_names()
+    blocked_seats = seat_names()
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        if ("capacity" in data) == ("seating" in data):
+            raise ValidationError("Give either a capacity, or seating for reserved seats.", "capacity")
+        seats = _seats_of(data)
+        for kind in ("accessible_seats", "blocked_seats"):
+            named = data.get(kind, [])
+            if unknown := [seat for seat in named if seat not in seats]:
+                raise ValidationError(f"There is no seat {unknown[0]}.", kind)
+            if len(set(named)) < len(named):
+                raise ValidationError("Name each seat once.", kind)
+        if "seating" in data and not seats - set(data.get("blocked_seats", [])):
+            raise ValidationError("Some seats must be left to sell.", "blocked_seats")
+
+
+class TicketType(Schema):
+    code = fields.String(required=True)
+    name = fields.String(required=True)
+    price = fields.Nested(Money, required=True)
+    admission = fields.String(required=True, validate=validate.OneOf(["general", "reserved"]))
+    capacity = fields.Integer(required=True, metadata={"description": "tickets that can be sold"})
+    seating = fields.List(fields.Nested(SeatingBlock))
+    accessible_seats = fields.List(fields.String())
+    blocked_seats = fields.List(fields.String())
+
+
+class NewConcert(Schema):
+    title = text(200, metadata={"example": "Night of the Organs"})
+    description = text(10_000, required=False, allow_none=True, lines=True)
+    performers = fields.List(text(200), required=True, validate=validate.Length(1, 50))
+    venue = fields.Nested(Venue, required=True)
+    starts_at = Time(required=True)
+    doors_at = Time(allow_none=True)
+    sales_open_at = Time(allow_none=True)
+    max_tickets_per_user = WholeNumber(1, 100, metadata={"example": 10})
+    ticket_types = fields.List(fields.Nested(NewTicketType), required=True, validate=validate.Length(1, 50))
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        types = data["ticket_types"]
+        if len({t["code"] for t in types}) < len(types):
+            raise ValidationError("Each ticket type needs a code of its own.", "ticket_types")
+        if sum(len(_seats_of(t)) for t in types) > MOST_SEATS:
+            raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "ticket_types")
+        if len({t["price"]["currency"] for t in types}) > 1:
+            raise ValidationError("All prices must be in one currency.", "ticket_types")
+        for earlier in ("doors_at", "sales_open_at"):
+            if data.get(earlier) and from_wire(data[earlier]) > from_wire(data["starts_at"]):
+                raise ValidationError("Must not be after starts_at.", earlier)
+
+
+class Concert(Schema):
+    id = fields.String(required=True)
+    organiser_id = fields.String(required=True)
+    status = fields.String(required=True)
+    title = fields.String(required=True)
+    description = fields.String(allow_none=True)
+    performers = fields.List(fields.String(), required=True)
+    venue = fields.Nested(Venue, required=True)
+    starts_at = Time(required=True)
+    doors_at = Time(allow_none=True)
+    sales_open_at = Time(allow_none=True)
+    sales_close_at = Time(required=True)
+    max_tickets_per_user = fields.Integer(required=True)
+    ticket_types = fields.List(fields.Nested(TicketType), required=True)
+    created_at = Time(required=True)
+    published_at = Time(allow_none=True)
+    closed_at = Time(allow_none=True)
+
+
+class ConcertPage(Schema):
+    items = fields.List(fields.Nested(Concert), required=True)
+    next_cursor = fields.String(allow_none=True, required=True)
+
+
+class TicketTypeAvailability(Schema):
+    code = fields.String(required=True)
+    capacity = fields.Integer(required=True)
+    available = fields.Integer(required=True)
+
+
+class SalesWindow(Schema):
+    open = fields.Boolean(required=True)
+    sales_open_at = Time(allow_none=True)
+    sales_close_at = Time(required=True)
+
+
+class Availability(Schema):
+    ticket_types = fields.List(fields.Nested(TicketTypeAvailability), required=True)
+    sales = fields.Nested(SalesWindow, required=True)
+
+
+class SeatState(Schema):
+    seat = fields.String(required=True, metadata={"example": "B-3-12"})
+    ticket_type = fields.String(required=True, metadata={"example": "balcony"})
+    state = fields.String(required=True, validate=validate.OneOf(list(SEAT_STATES.values())))
+
+
+class SeatMap(Schema):
+    items = fields.List(fields.Nested(SeatState), required=True)
+
+
+def _seats_of(ticket_type: dict[str, Any]) -> set[str]:
+    """
+    The names of all its seats; none in general admission.
+
+    Raises:
+        ValidationError: a row is named twice, or there are too many.
+    """
+    blocks = ticket_type.get("seating") or []
+    if sum(len(block["rows"]) * block["seats_per_row"] for block in blocks) > MOST_SEATS:
+        raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "seating")
+    rows = [(f"{block['section']}-{row}", block["seats_per_row"]) for block in blocks for row in block["rows"]]
+    if len(dict(rows)) < len(rows):
+        raise ValidationError("Name each row of a section once.", "seating")
+    return {f"{row}-{number}" for row, seats in rows for number in range(1, seats + 1)}
+
+
+def _refuse(message: str) -> bool:
+    raise ValidationError(message)

@@ -1,0 +1,69 @@
+"""The kinds of values there are in the API, and what every noun has in common."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from rabbitmq.times import to_wire
+
+NO_CONTROL = validate.Regexp(r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z", error="Must not contain control characters.")
+#: JSON can write half a character ("\ud800"); no database and no mail can.
+WHOLE_CHARACTERS = validate.Regexp(r"^[^\ud800-\udfff]*\Z", re.DOTALL, error="Must be text.")
+#: What every mail server understands, and one spelling for one mailbox ("ada"@... is ada@...).
+PLAIN_ADDRESS = validate.Regexp(
+    r"^[!#-~]*\Z", error="Must be in ASCII and without quotes; a domain such as müller.de is written xn--mller-kva.de."
+)
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def text(longest: int, *, required: bool = True, lines: bool = False, **kwargs: Any) -> fields.String:
+    """A text of 1 to *longest* characters, on one line unless *lines*."""
+    rules: list[Any] = [validate.Length(1, longest)]
+    if lines:
+        rules.append(validate.Regexp(r"^[^\x00\ud800-\udfff]*\Z", re.DOTALL, error="Must be text."))
+    else:
+        rules.append(NO_CONTROL)
+    return fields.String(required=required, validate=rules, **kwargs)
+
+
+class WholeNumber(fields.Integer):
+    """An integer from *least* to *most*; `true` and `1.0` are none."""
+
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(strict=True, validate=validate.Range(least, most), **kwargs)
+
+
+class Time(fields.AwareDateTime):
+    """An ISO-8601 time with an offset, `2026-12-01T19:00:00Z`; it goes on in UTC."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", validate=None, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        moment = super()._deserialize(value, attr, data, **kwargs)
+        if not EARLIEST <= moment < LATEST:
+            raise ValidationError("Must be between the years 2000 and 2200.")
+        return to_wire(moment)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        return value  # services speak in this form
+
+
+class PageArguments(Schema):
+    limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
+    cursor = fields.String(load_default=None, validate=[validate.Length(max=500), WHOLE_CHARACTERS])
+
+
+class Money(Schema):
+    amount = WholeNumber(0, 100_000_000, required=True, metadata={"description": "minor units", "example": 4500})
+    currency = fields.String(
+        required=True, validate=validate.Regexp(r"^[A-Z]{3}\Z"), metadata={"description": "ISO 4217", "example": "EUR"}
+    )
+
+
+class Health(Schema):
+    status = fields.String(required=True)
+    checks = fields.Dict(keys=fields.String(), values=fields.String())

@@ -1,0 +1,23 @@
+"""What one booking_svc process works with, without Nameko."""
+
+from collections.abc import Mapping
+
+from pymongo.database import Database
+from redis import Redis
+
+from booking_svc.dependencies import Stores
+from booking_svc.holds import Holds
+from booking_svc.scripts import Scripts
+from rabbitmq.database import Document
+
+
+class Process(Stores):
+    """The stores of a process, on the servers of the run."""
+
+    def __init__(self, redis: Redis, mongo: Database[Document]) -> None:
+        super().__init__(mongo, redis)
+        self.redis, self.mongo = redis, mongo
+        self.holds = Holds(Scripts(redis))
+
+    def available(self, concert_id: str) -> Mapping[str, int]:
+        return {t["code"]: t["available"] for t in self.inventory.availability(concert_id)["ticket_types"]}

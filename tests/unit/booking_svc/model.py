@@ -1,0 +1,417 @@
+"""
+The inventory as a pure model: what Redis and its scripts promise, written down with dictionaries.
+
+`holds_contract.py` checks the same of it and of the real one; the state machines compare the two step by step.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count, groupby
+from typing import Any, TypeVar
+
+from redis.exceptions import ConnectionError as RedisUnreachable
+
+from booking_svc.contract import (
+    Availability,
+    ConcertCancelled,
+    HoldExpired,
+    IdempotencyKeyReused,
+    LimitReached,
+    NotOnSaleYet,
+    RequestInProgress,
+    SalesClosed,
+    SoldOut,
+    UnknownTicketType,
+)
+from booking_svc.counts import SETTLING, TRUSTED, Count, Sold
+from booking_svc.holds import BUSY, LIFE, LONGEST, WRITING, Doubt, Hold, Request, SeatStates
+from booking_svc.offer import Offer, Taken, Unit, Wanted
+from booking_svc.scripts import CountDue, InDoubt, NotLoaded, SeatsTaken
+from rabbitmq.times import from_wire
+
+T = TypeVar("T")
+Owners = dict[Any, str]
+
+
+@dataclass
+class HeldTickets:
+    owner: str
+    request: Request
+    taken: Taken
+    prices: dict[str, Any]
+    born: float
+    expires: float
+    booking: str | None = None
+    busy_until: float = 0.0
+
+    @property
+    def owns_as(self) -> str:
+        """Who its claims belong to: the booking that is being made of it, else itself."""
+        return self.booking or self.owner
+
+
+@dataclass
+class Concert:
+    """`owners` says who has which unit and slot, held or sold."""
+
+    offer: Offer
+    owners: Owners
+    holds: dict[str, HeldTickets] = field(default_factory=dict)
+    trusted_until: float | None = None
+    settle_at: float | None = None
+    changes: int = 0
+
+
+@dataclass
+class CountUnderWay:
+    token: str
+    journal: list[tuple[str, str, Taken]] = field(default_factory=list)
+
+
+class ModelOfRedis:
+    """What a Redis holds: concerts, and counts under way. *now* is in milliseconds."""
+
+    def __init__(self, now: Callable[[], float] = lambda: time.time() * 1000) -> None:
+        self.now = now
+        self.unreachable = False
+        self.concerts: dict[str, Concert] = {}
+        self.counting: dict[str, CountUnderWay] = {}
+        self.loads = 0
+
+    def forget(self, concert_id: str) -> None:
+        """What happens to a concert when Redis is emptied."""
+        self.concerts.pop(concert_id, None)
+        self.counting.pop(concert_id, None)
+
+    def reach(self) -> None:
+        if self.unreachable:
+            raise RedisUnreachable("as the test asked")
+
+    def look(self, concert_id: str) -> Concert:
+        self.reach()
+        concert = self.concerts.get(concert_id)
+        if concert is None:
+            raise NotLoaded(concert_id)
+        if concert.settle_at is not None and self.now() >= concert.settle_at and concert_id not in self.counting:
+            raise CountDue(concert_id)
+        expired = [hold for hold in concert.holds.values() if hold.expires <= self.now()]
+        for hold in expired:
+            if not hold.booking:
+                pass_on(concert, hold.taken, hold.owner, None)
+                del concert.holds[hold.owner]
+        if doubts := [hold for hold in expired if hold.booking]:
+            raise in_doubt(doubts)
+        return concert
+
+    def note(self, what: str, concert_id: str, owner: str, taken: Taken) -> None:
+        if concert_id in self.counting:
+            self.counting[concert_id].journal.append((what, owner, taken))
+
+
+def claims(taken: Taken) -> list[Any]:
+    return [*taken.units, *((taken.buyer, slot) for slot in taken.slots)]
+
+
+def take(concert: Concert, owner: str, taken: Taken) -> None:
+    concert.owners.update(dict.fromkeys(claims(taken), owner))
+    concert.changes += 1
+
+
+def pass_on(concert: Concert, taken: Taken, owner: str, to: str | None) -> None:
+    for claim in claims(taken):
+        if concert.owners.get(claim) == owner:
+            del concert.owners[claim]
+            if to is not None:
+                concert.owners[claim] = to
+    concert.changes += 1
+
+
+def in_doubt(holds: Sequence[HeldTickets]) -> InDoubt:
+    return InDoubt(
+        [{"mark": h.owner, "booking": h.booking, **h.taken._asdict(), "units": list(h.taken.units)} for h in holds]
+    )
+
+
+class ModelOfHolds:
+    """As `booking_svc.holds.Holds`."""
+
+    def __init__(self, redis: ModelOfRedis) -> None:
+        self.redis = redis
+
+    def place(self, concert_id: str, owner: str, request: Request, life: int = LIFE) -> Hold:
+        concert = self._on_sale(concert_id)
+        hold = concert.holds.get(owner) or self._take(concert, owner, request, life)
+        if hold.request.fingerprint != request.fingerprint:
+            raise IdempotencyKeyReused
+        return seen(concert, hold)
+
+    def place_for_booking(
+        self, concert_id: str, booking_id: str, request: Request, resumed: bool = False, life: int = WRITING
+    ) -> Hold:
+        concert, now = self._on_sale(concert_id), self.redis.now()
+        hold = concert.holds.get(booking_id)
+        if hold is None:
+            hold = self._take(concert, booking_id, request, life)
+        elif hold.request.fingerprint != request.fingerprint:
+            raise IdempotencyKeyReused
+        elif now < hold.busy_until and not resumed:
+            raise RequestInProgress
+        hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, now + life
+        return seen(concert, hold)
+
+    def begin_booking(
+        self, concert_id: str, hold_id: str, buyer: str, booking_id: str, resumed: bool = False, life: int = WRITING
+    ) -> Hold:
+        concert, now = self._on_sale(concert_id), self.redis.now()
+        hold = self._of_buyer(concert, hold_id, buyer, booking_id)
+        if hold.booking and now < hold.busy_until and not resumed:
+            raise RequestInProgress
+        pass_on(concert, hold.taken, hold_id, booking_id)
+        hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, max(hold.expires, now + life)
+        return seen(concert, hold)
+
+    def find(self, concert_id: str, hold_id: str, buyer: str) -> Hold:
+        concert = self.redis.look(concert_id)
+        hold = concert.holds.get(hold_id)
+        if hold is None or hold.taken.buyer != buyer:
+            raise HoldExpired
+        return seen(concert, hold)
+
+    def extend(self, concert_id: str, hold_id: str, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
+        concert, now = self._on_sale(concert_id), self.redis.now()
+        hold = self._of_buyer(concert, hold_id, buyer)
+        hold.expires = max(hold.expires, min(now + life, hold.born + longest, closes(concert)))
+        return seen(concert, hold)
+
+    def release_hold(self, concert_id: str, hold_id: str, buyer: str) -> None:
+        concert = self.redis.look(concert_id)
+        try:
+            hold = self._of_buyer(concert, hold_id, buyer)
+        except HoldExpired:
+            return
+        pass_on(concert, hold.taken, hold_id, None)
+        del concert.holds[hold_id]
+
+    def settle(self, concert_id: str, booking_id: str, hold_id: str | None = None) -> bool:
+        self.redis.reach()
+        concert = self.redis.concerts.get(concert_id)
+        hold = concert and concert.holds.get(hold_id or booking_id)
+        if concert is None or hold is None or hold.booking != booking_id:
+            return False
+        del concert.holds[hold.owner]
+        concert.changes += 1
+        self.redis.note("sold", concert_id, booking_id, hold.taken)
+        return True
+
+    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_id: str | None = None) -> None:
+        self.redis.reach()
+        if concert := self.redis.concerts.get(concert_id):
+            pass_on(concert, taken, booking_id, None)
+            concert.holds.pop(hold_id or booking_id, None)
+        self.redis.note("freed", concert_id, booking_id, taken)
+
+    def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
+        self.redis.reach()
+        if concert := self.redis.concerts.get(concert_id):
+            take(concert, booking_id, taken)
+            concert.holds.pop(hold_mark or booking_id, None)
+        self.redis.note("sold", concert_id, booking_id, taken)
+
+    def abandon(self, concert_id: str, doubt: Doubt) -> None:
+        self.redis.reach()
+        concert = self.redis.concerts.get(concert_id)
+        hold = concert and concert.holds.get(doubt.mark)
+        if concert is None or hold is None or hold.booking != doubt.booking_id or hold.busy_until > self.redis.now():
+            return
+        if hold.owner != hold.booking and self.redis.now() < hold.expires:
+            pass_on(concert, hold.taken, doubt.booking_id, hold.owner)
+            hold.booking = None
+        else:
+            pass_on(concert, hold.taken, doubt.booking_id, None)
+            del concert.holds[hold.owner]
+
+    def availability(self, concert_id: str) -> Availability:
+        concert, now = self.redis.look(concert_id), self.redis.now()
+        terms = concert.offer.terms
+        return Availability(
+            ticket_types=[
+                {"code": code, "capacity": t["capacity"], "available": max(0, t["capacity"] - taken_of(concert, code))}
+                for code, t in sorted(concert.offer.types.items())
+            ],
+            sales={
+                "open": terms["status"] == "on_sale" and opens(concert) <= now < closes(concert),
+                "sales_open_at": terms["sales_open_at"],
+                "sales_close_at": terms["sales_close_at"],
+            },
+        )
+
+    def seats(self, concert_id: str, sizes: dict[str, int], known: str | None) -> SeatStates:
+        concert = self.redis.look(concert_id)
+        tag = f"{id(concert)}.{concert.changes}"
+        if tag == known:
+            return SeatStates(tag, None)
+
+        def letter(code: str, number: int) -> str:
+            if number in concert.offer.blocked(code):
+                return "x"
+            owner = concert.owners.get(Unit(code, number))
+            return "a" if owner is None else "h" if owner in concert.holds else "b"
+
+        return SeatStates(tag, {c: "".join(letter(c, n) for n in range(1, size + 1)) for c, size in sizes.items()})
+
+    def _on_sale(self, concert_id: str) -> Concert:
+        concert, now = self.redis.look(concert_id), self.redis.now()
+        if concert.offer.terms["status"] == "cancelled":
+            raise ConcertCancelled
+        if now >= closes(concert):
+            raise SalesClosed
+        if now < opens(concert):
+            raise NotOnSaleYet
+        return concert
+
+    def _of_buyer(self, concert: Concert, hold_id: str, buyer: str, booking: str | None = None) -> HeldTickets:
+        hold = concert.holds.get(hold_id)
+        if hold is None or hold.taken.buyer != buyer:
+            raise HoldExpired
+        if hold.booking and hold.booking != booking:
+            raise RequestInProgress if self.redis.now() < hold.busy_until else in_doubt([hold])
+        return hold
+
+    def _take(self, concert: Concert, owner: str, request: Request, life: int) -> HeldTickets:
+        now, offer = self.redis.now(), concert.offer
+        taken_seats: list[tuple[str, int]] = []
+        for code, quantity, seats in request.wanted:
+            if code not in offer.types:
+                raise UnknownTicketType(code)
+            unfree = [n for i, n in enumerate(seats) if n in seats[:i] or not is_free(concert, Unit(code, n))]
+            taken_seats += [(code, number) for number in unfree]
+            left = offer.types[code]["capacity"] - taken_of(concert, code)
+            if not taken_seats and len(seats) + quantity > left:
+                raise self._refusal(concert, SoldOut(code))
+        if taken_seats:
+            raise self._refusal(concert, SeatsTaken(taken_seats))
+        wanted = sum(w.quantity + len(w.seats) for w in request.wanted)
+        limit = offer.terms["max_tickets_per_user"]
+        slots = [slot for slot in range(1, limit + 1) if (request.buyer, slot) not in concert.owners][:wanted]
+        if len(slots) < wanted:
+            raise self._refusal(concert, LimitReached())
+        taken = Taken(request.buyer, slots, [])
+        for want in request.wanted:
+            for unit in chosen(concert, want):
+                concert.owners[unit] = owner
+                taken.units.append(unit)
+        take(concert, owner, taken)
+        prices = {want.ticket_type: offer.types[want.ticket_type]["price"] for want in request.wanted}
+        hold = HeldTickets(owner, request, taken, prices, now, min(now + life, closes(concert)))
+        concert.holds[owner] = hold
+        return hold
+
+    def _refusal(self, concert: Concert, refusal: Exception) -> Exception:
+        trusted, counting = concert.trusted_until, concert.offer.concert_id in self.redis.counting
+        return refusal if trusted is not None and (self.redis.now() < trusted or counting) else CountDue()
+
+
+class ModelOfCounts:
+    """As `booking_svc.counts.Counts`."""
+
+    def __init__(self, redis: ModelOfRedis) -> None:
+        self.redis = redis
+        self._tokens = count(1)
+
+    def begin(self, concert_id: str) -> Count | None:
+        self.redis.reach()
+        if concert_id in self.redis.counting:
+            return None
+        token = str(next(self._tokens))
+        self.redis.counting[concert_id] = CountUnderWay(token)
+        return Count(concert_id, token, int(self.redis.now()))
+
+    def is_running(self, concert_id: str) -> bool:
+        self.redis.reach()
+        return concert_id in self.redis.counting
+
+    def end(self, count: Count) -> None:
+        if self._is_on(count):
+            del self.redis.counting[count.concert_id]
+
+    def load(self, count: Count, offer: Offer, sold: Sold) -> bool:
+        self.redis.reach()
+        loaded = Concert(offer, {})
+        for booking_id, booked in sold:
+            take(loaded, booking_id, offer.taken_by(booked))
+        if not self._is_on(count):
+            return False
+        self.redis.loads += 1
+        for what, owner, taken in self.redis.counting.pop(count.concert_id).journal:
+            if what == "sold":
+                take(loaded, owner, taken)
+            else:
+                pass_on(loaded, taken, owner, None)
+        now, before = self.redis.now(), self.redis.concerts.get(count.concert_id)
+        for hold in before.holds.values() if before else ():
+            owned = {loaded.owners.get(claim) for claim in claims(hold.taken)}
+            if (hold.booking or now < hold.expires) and owned <= {None, hold.owner, hold.owns_as}:
+                loaded.holds[hold.owner] = hold
+                if None in owned:
+                    take(loaded, hold.owns_as, hold.taken)
+        if before is None:
+            loaded.settle_at = now + SETTLING
+        else:
+            loaded.trusted_until = now + TRUSTED
+            if before.settle_at is not None and before.settle_at > count.begun:
+                loaded.settle_at = before.settle_at
+        self.redis.concerts[count.concert_id] = loaded
+        return True
+
+    def _is_on(self, count: Count) -> bool:
+        on = self.redis.counting.get(count.concert_id)
+        return on is not None and on.token == count.token
+
+
+def is_free(concert: Concert, unit: Unit) -> bool:
+    return unit not in concert.owners and unit.number not in concert.offer.blocked(unit.ticket_type)
+
+
+def taken_of(concert: Concert, code: str) -> int:
+    return sum(isinstance(claim, Unit) and claim.ticket_type == code for claim in concert.owners)
+
+
+def chosen(concert: Concert, want: Wanted) -> list[Unit]:
+    """The seats named, and the units that the inventory chooses: the lowest numbers, or the best seats."""
+    code, quantity, seats = want
+    named = [Unit(code, number) for number in seats]
+    plan = concert.offer.plans.get(code)
+    if plan is None:
+        free = (n for n in count(1) if is_free(concert, Unit(code, n)))
+        return [Unit(code, next(free)) for _ in range(quantity)]
+    left = [n for n in range(1, plan.size + 1) if is_free(concert, Unit(code, n)) and n not in seats]
+    plain = [n for n in left if n not in concert.offer.accessible(code)]
+    best = best_adjacent(concert, code, plain, quantity) or [*plain, *(n for n in left if n not in plain)][:quantity]
+    return [*named, *(Unit(code, number) for number in best)] if quantity else named
+
+
+def best_adjacent(concert: Concert, code: str, free: list[int], quantity: int) -> list[int]:
+    for row in concert.offer.plans[code].rows:
+        numbers = [n for n in free if row.first <= n < row.first + row.seats]
+        runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+        spans = [run[i : i + quantity] for run in runs for i in range(len(run) - quantity + 1)]
+        if spans and quantity:
+            middle = row.first + (row.seats - 1) / 2
+            return min(spans, key=lambda span: abs((span[0] + span[-1]) / 2 - middle))
+    return []
+
+
+def opens(concert: Concert) -> float:
+    wire = concert.offer.terms["sales_open_at"]
+    return 0.0 if wire is None else from_wire(wire).timestamp() * 1000
+
+
+def closes(concert: Concert) -> float:
+    return concert.offer.closes.timestamp() * 1000
+
+
+def seen(concert: Concert, hold: HeldTickets) -> Hold:
+    expires_at = datetime.fromtimestamp(hold.expires / 1000, UTC)
+    return Hold(concert.offer.version, hold.taken, list(hold.request.items), hold.prices, expires_at)
