@@ -24,11 +24,12 @@ class Stores:
     def __init__(self, mongo: Database[Document], redis: Redis) -> None:
         self._mongo = mongo
         self._redis = redis
-        self.bookings = Bookings(mongo)
-        scripts, terms = Scripts(redis), Terms(mongo)
-        holds, stocktake = Holds(scripts), Stocktake(Counts(scripts), self.bookings, terms)
-        self.inventory = Inventory(holds, self.bookings, terms, stocktake)
-        self.box_office = BoxOffice(self.inventory, holds, self.bookings, terms)
+        scripts = Scripts(redis)
+        self.holds, self.counts = Holds(scripts), Counts(scripts)
+        self.bookings, self.terms = Bookings(mongo), Terms(mongo)
+        stocktake = Stocktake(self.counts, self.bookings, self.terms)
+        self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
+        self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 
     def ping(self) -> None:
         """

@@ -72,7 +72,7 @@ class Offer:
     def _seat_number(self, code: str, seat: str) -> int:
         number = self.plans[code].number_of(seat) if code in self.plans else None
         if number is None:
-            raise UnknownSeat(code, seat)
+            raise UnknownSeat(seat)
         return number
 
     def seat_of(self, unit: Unit) -> str | None:

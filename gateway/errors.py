@@ -69,6 +69,14 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     RedisError: (503, "unavailable"),
 }
 
+#: Refusals that are about an item; their arguments are what of it.
+ITEM_ERRORS: dict[type[Exception], str] = {
+    booking.UnknownTicketType: "There is no ticket type {}.",
+    booking.UnknownSeat: "There is no seat {}.",
+    booking.SoldOut: "There are not enough tickets of {} left.",
+    booking.TicketsUnavailable: "{} is not available.",
+}
+
 #: What services may answer with.
 CONTRACT_ERRORS = [error for error in TABLE if error.__module__.endswith(".contract")]
 
@@ -161,17 +169,9 @@ def _refuse(error: Exception) -> Response:
 
 
 def _by_item(error: Exception) -> dict[str, list[str]] | None:
-    """What is wrong with which item of a request for tickets."""
-    match error:
-        case booking.UnknownTicketType():
-            return {"items": [f"There is no ticket type {error.args[0]}."]}
-        case booking.UnknownSeat():
-            return {"items": [f"{error.args[0]} has no seat {error.args[1]}."]}
-        case booking.TicketsUnavailable():
-            return {"items": [f"{seat} is not available." for seat in error.args]}
-        case booking.SoldOut():
-            return {"items": [f"There are not enough tickets of {error.args[0]} left."]}
-    return None
+    """What is wrong with which item of a request for tickets: the error's arguments name it."""
+    text = next((text for kind, text in ITEM_ERRORS.items() if isinstance(error, kind)), None)
+    return {"items": [text.format(what) for what in error.args]} if text and error.args else None
 
 
 def _apologise(error: Exception) -> Response:

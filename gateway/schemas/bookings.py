@@ -72,12 +72,12 @@ class NewBooking(Schema):
 
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
-        direct = {"concert_id", "items"} & data.keys()
-        if "hold_id" in data and direct:
+        direct = {"concert_id", "items"}
+        if "hold_id" in data and direct & data.keys():
             raise ValidationError("Give either a hold_id, or concert_id and items.", "hold_id")
-        for field in ("concert_id", "items"):
-            if "hold_id" not in data and field not in data:
-                raise ValidationError("Missing data for required field.", field)
+        missing = sorted(direct - data.keys())
+        if "hold_id" not in data and missing:
+            raise ValidationError({field: ["Missing data for required field."] for field in missing})
 
 
 class ConcertSummary(Schema):

@@ -5,7 +5,6 @@ from pymongo.database import Database
 from redis import Redis
 
 from booking_svc.bookings import Bookings
-from booking_svc.box_office import BoxOffice
 from booking_svc.counts import Counts
 from booking_svc.holds import Holds
 from booking_svc.scripts import Scripts
@@ -53,8 +52,3 @@ def new_process(redis: Redis, mongo: Database[Document]) -> Callable[[], Process
 @pytest.fixture
 def process(new_process: Callable[[], Process]) -> Process:
     return new_process()
-
-
-@pytest.fixture
-def box_office(process: Process) -> BoxOffice:
-    return process.box_office

@@ -6,8 +6,6 @@ from pymongo.database import Database
 from redis import Redis
 
 from booking_svc.dependencies import Stores
-from booking_svc.holds import Holds
-from booking_svc.scripts import Scripts
 from rabbitmq.database import Document
 
 
@@ -16,8 +14,7 @@ class Process(Stores):
 
     def __init__(self, redis: Redis, mongo: Database[Document]) -> None:
         super().__init__(mongo, redis)
-        self.redis, self.mongo = redis, mongo
-        self.holds = Holds(Scripts(redis))
+        self.redis = redis
 
     def available(self, concert_id: str) -> Mapping[str, int]:
         return {t["code"]: t["available"] for t in self.inventory.availability(concert_id)["ticket_types"]}

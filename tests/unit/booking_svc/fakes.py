@@ -31,7 +31,7 @@ class FakeBookings:
             return dict(self._stored[draft["_id"]])
         if self._now() >= draft["sales_close_at"]:
             raise SalesClosed
-        for owner, claims in self.sold(draft["concert_id"]):
+        for owner, claims in self._sold(draft["concert_id"]):
             if set(claims) & set(draft["claims"]):
                 raise ClaimTaken(owner, claims)
         now = self._now()
@@ -42,11 +42,11 @@ class FakeBookings:
 
     def find(self, booking_id: str) -> BookingDocument | None:
         self._look()
-        found = self._stored.get(booking_id)
-        return found and dict(found)
+        return self._find(booking_id)
 
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
-        found = self.find(booking_id)
+        self._look()
+        found = self._find(booking_id)
         if found is None or found["user_id"] != user_id:
             raise BookingNotFound(booking_id)
         return found
@@ -68,6 +68,13 @@ class FakeBookings:
 
     def sold(self, concert_id: str) -> list[tuple[str, list[str]]]:
         self._look()
+        return self._sold(concert_id)
+
+    def _find(self, booking_id: str) -> BookingDocument | None:
+        found = self._stored.get(booking_id)
+        return found and dict(found)
+
+    def _sold(self, concert_id: str) -> list[tuple[str, list[str]]]:
         return [
             (booking["_id"], booking["claims"])
             for booking in self._stored.values()

@@ -4,17 +4,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from booking_svc import domain
-from booking_svc.contract import Item
+from booking_svc.bookings import SETTLED
+from booking_svc.contract import HoldNotFound
+from booking_svc.offer import Offer, Taken, Unit
+from rabbitmq.times import from_wire
 from tests.unit.booking_svc.concerts import PRICES, draft, items, new_id, terms
 
 NOW = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
-
-codes = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,5}", fullmatch=True)
-asked = st.lists(st.builds(Item, ticket_type=codes, quantity=st.integers(1, 100)), min_size=1, max_size=8)
 
 
 def test_the_same_key_of_the_same_user_means_the_same_booking() -> None:
@@ -62,20 +63,31 @@ def test_reference_belongs_to_the_booking() -> None:
     assert domain.reference(first) == domain.reference(first) != domain.reference(second)
 
 
-@given(asked)
-def test_quantities_lose_no_ticket(items: list[Item]) -> None:
-    quantities = domain.quantities(items)
-    assert sum(quantities.values()) == sum(item["quantity"] for item in items)
-    assert set(quantities) == {item["ticket_type"] for item in items}
+def test_hold_of_a_key_is_the_same_hold_of_this_user_and_concert() -> None:
+    ids = {domain.hold_id(u, k, c) for u in ("ada", "bob") for k in ("k1", "k2") for c in ("c1", "c2")}
+    assert len(ids) == 8
+    assert domain.hold_id("ada", "k1", "c1") == domain.hold_id("ada", "k1", "c1")
 
 
-def test_quantities_of_a_type_named_twice_are_summed() -> None:
-    assert domain.quantities([*items(standing=2, balcony=1), *items(standing=3)]) == {"standing": 5, "balcony": 1}
+def test_hold_names_its_concert_to_its_buyer_alone() -> None:
+    hold_id = domain.hold_id("ada", "k1", "a-concert")
+    assert domain.concert_of_hold("ada", hold_id) == "a-concert"
+    with pytest.raises(HoldNotFound):
+        domain.concert_of_hold("bob", hold_id)
 
 
-def test_ticket_types_of_claims_leave_out_the_buyers_slots() -> None:
-    claims = ["buyer:ada:1", "unit:standing:17", "buyer:unit:2", "unit:balcony:3", "unit:standing:18"]
-    assert domain.ticket_types_claimed(claims) == ["standing", "balcony", "standing"]
+@given(st.text(st.characters()))
+def test_what_is_no_hold_is_not_found(text: str) -> None:
+    for hold_id in (text, f"c-{text}", domain.hold_id("ada", "k1", "c") + text):
+        if hold_id != domain.hold_id("ada", "k1", "c"):
+            with pytest.raises(HoldNotFound):
+                domain.concert_of_hold("ada", hold_id)
+
+
+def test_booking_goes_through_the_states_there_are() -> None:
+    assert domain.NEXT_STATES.keys() == {"refused", *SETTLED}
+    assert set().union(*domain.NEXT_STATES.values()) <= domain.NEXT_STATES.keys()
+    assert domain.NEXT_STATES["cancelled"] == set()
 
 
 def test_draft_has_a_ticket_for_each_unit_claimed() -> None:
@@ -97,6 +109,7 @@ def test_draft_says_by_which_terms_it_was_sold() -> None:
     on_sale = terms("c", version=7)
     booking = draft(on_sale, "standing:1")
     assert (booking["concert_id"], booking["schedule_version"]) == ("c", 7)
+    assert booking["sales_close_at"] == from_wire(on_sale["sales_close_at"])
     assert booking["concert"] == on_sale["concert"]
 
 
@@ -107,17 +120,10 @@ def test_ticket_codes_cannot_be_guessed() -> None:
 
 
 def test_draft_carries_its_event() -> None:
-    on_sale = terms("c")
-    booking = domain.draft(
-        booking_id=domain.booking_id("ada", "k1"),
-        user_id="ada",
-        idempotency_key="k1",
-        items=items(standing=1),
-        claims=["buyer:ada:1", "unit:standing:1"],
-        terms=on_sale,
-        now=NOW,
-        request_id="r1",
-    )
+    offer, price = Offer(terms("c")), {"standing": {"amount": 100, "currency": "EUR"}}
+    bought = domain.Purchase("ada", "k1", "f", "r1")
+    taken = Taken("ada", [1], [Unit("standing", 1)])
+    booking = domain.draft(bought, items(standing=1), taken, price, offer, NOW)  # type: ignore[arg-type]
     [event] = booking["outbox"]
     told = {key: event[key] for key in ("source", "type", "seq", "occurred_at", "request_id")}
     assert told == {
@@ -147,7 +153,7 @@ def test_what_goes_over_the_wire_is_json() -> None:
 
 def test_what_the_buyer_sees_hides_how_it_is_stored() -> None:
     booking = {**draft(terms("c"), "standing:1"), "status": "confirmed", "confirmed_at": NOW}
-    hidden = {"_id", "user_id", "idempotency_key", "fingerprint", "claims", "outbox", "history", "schedule_version"}
+    hidden = {"_id", "user_id", "idempotency_key", "fingerprint", "claims", "outbox", "history", "sales_close_at"}
     assert not hidden & set(domain.as_booking(booking))
 
 

@@ -138,3 +138,28 @@ def test_drafting_changes_nothing_of_what_was_given() -> None:
 def test_times_are_kept_as_moments() -> None:
     draft = a_draft(starts_at="2027-01-20T20:00:00+01:00")
     assert draft["starts_at"] == from_wire(NEW["starts_at"])
+
+
+SEATED: Any = {
+    "code": "balcony",
+    "name": "Balcony",
+    "price": {"amount": 8000, "currency": "EUR"},
+    "seating": [
+        {"section": "B", "rows": ["1", "2", "3"], "seats_per_row": 10},
+        {"section": "C", "rows": ["1"], "seats_per_row": 4},
+    ],
+    "blocked_seats": ["B-1-1", "B-1-2"],
+}
+
+
+def test_reserved_type_has_the_capacity_of_the_seats_that_can_be_sold() -> None:
+    reserved = domain.ticket_type(SEATED)
+    assert (reserved["admission"], reserved["capacity"]) == ("reserved", 32)
+    assert (reserved["blocked_seats"], reserved["accessible_seats"]) == (["B-1-1", "B-1-2"], [])
+    assert domain.ticket_type(NEW["ticket_types"][0])["admission"] == "general"
+
+
+def test_terms_carry_the_seating_and_say_nothing_of_admission() -> None:
+    sold = domain.sales_terms(a_draft(ticket_types=[*NEW["ticket_types"], SEATED]))["ticket_types"]
+    assert sold[0] == NEW["ticket_types"][0]
+    assert sold[1] == {**SEATED, "capacity": 32, "accessible_seats": []}

@@ -101,6 +101,16 @@ def test_refusal_is_answered_as_a_problem(error: type[Exception]) -> None:
     assert answer.json["detail"].endswith(".")
 
 
+def test_refusal_of_an_item_says_what_of_it() -> None:
+    answer = answer_to(booking_svc.contract.TicketsUnavailable("B-1-2", "B-1-3"))
+    assert answer.json["errors"] == {"items": ["B-1-2 is not available.", "B-1-3 is not available."]}
+    assert answer_to(booking_svc.contract.UnknownSeat("{0}{x}")).json["errors"] == {
+        "items": ["There is no seat {0}{x}."]
+    }
+    assert "errors" not in answer_to(booking_svc.contract.SoldOut()).json
+    assert "errors" not in answer_to(booking_svc.contract.LimitReached("x")).json
+
+
 def test_whose_token_is_bad_is_told_how_to_authenticate() -> None:
     assert answer_to(errors.NotAuthenticated()).headers["WWW-Authenticate"] == "Bearer"
 

@@ -32,6 +32,14 @@ CONCERT = {
     "ticket_types": [
         {"code": "standing", "name": "Standing", "price": {"amount": 4500, "currency": "EUR"}, "capacity": 200},
         {"code": "balcony", "name": "Balcony", "price": {"amount": 0, "currency": "EUR"}, "capacity": 1},
+        {
+            "code": "stalls",
+            "name": "Stalls",
+            "price": {"amount": 8000, "currency": "EUR"},
+            "seating": [{"section": "B", "rows": ["1", "2"], "seats_per_row": 10}],
+            "accessible_seats": ["B-2-1"],
+            "blocked_seats": ["B-1-10"],
+        },
     ],
 }
 VALID: dict[type[Schema], dict[str, Any]] = {
@@ -41,6 +49,10 @@ VALID: dict[type[Schema], dict[str, Any]] = {
     schemas.Roles: {"roles": ["customer", "organiser"]},
     schemas.NewConcert: CONCERT,
     schemas.NewBooking: {"concert_id": "c1", "items": [{"ticket_type": "standing", "quantity": 2}]},
+    schemas.NewHold: {
+        "concert_id": "c1",
+        "items": [{"ticket_type": "standing", "quantity": 2}, {"ticket_type": "stalls", "seats": ["B-1-1", "B-1-2"]}],
+    },
     schemas.PageArguments: {"limit": "20", "cursor": "abc"},
 }
 each_body = pytest.mark.parametrize("schema", VALID, ids=lambda s: s.__name__)
@@ -129,7 +141,9 @@ NUMBERS = [
     (schemas.NewConcert, ("max_tickets_per_user",)),
     (schemas.NewConcert, ("ticket_types", 0, "capacity")),
     (schemas.NewConcert, ("ticket_types", 0, "price", "amount")),
+    (schemas.NewConcert, ("ticket_types", 2, "seating", 0, "seats_per_row")),
     (schemas.NewBooking, ("items", 0, "quantity")),
+    (schemas.NewHold, ("items", 0, "quantity")),
 ]
 
 
@@ -192,6 +206,9 @@ ONE_LINE = [
     (schemas.NewConcert, ("ticket_types", 0, "code")),
     (schemas.NewConcert, ("ticket_types", 0, "name")),
     (schemas.NewConcert, ("ticket_types", 0, "price", "currency")),
+    (schemas.NewConcert, ("ticket_types", 2, "seating", 0, "section")),
+    (schemas.NewConcert, ("ticket_types", 2, "seating", 0, "rows", 0)),
+    (schemas.NewConcert, ("ticket_types", 2, "blocked_seats", 0)),
 ]
 #: What is text too, but may hold what a keyboard can't write.
 OTHER_TEXT = [
@@ -201,6 +218,8 @@ OTHER_TEXT = [
     (schemas.NewConcert, ("description",)),
     (schemas.NewBooking, ("concert_id",)),
     (schemas.NewBooking, ("items", 0, "ticket_type")),
+    (schemas.NewHold, ("concert_id",)),
+    (schemas.NewHold, ("items", 1, "seats", 0)),
     (schemas.PageArguments, ("cursor",)),
 ]
 
@@ -282,3 +301,100 @@ def test_prices_are_in_one_currency() -> None:
 @pytest.mark.parametrize("earlier", ["doors_at", "sales_open_at"])
 def test_nothing_opens_after_the_start(earlier: str) -> None:
     assert refused(schemas.NewConcert, {**CONCERT, earlier: "2027-01-20T20:00:01+01:00"}).keys() == {earlier}
+
+
+STALLS = ("ticket_types", 2)
+
+
+def test_ticket_type_has_either_a_capacity_or_seating() -> None:
+    for body in (
+        put(CONCERT, (*STALLS, "capacity"), 20),
+        put(CONCERT, ("ticket_types", 0), {k: v for k, v in CONCERT["ticket_types"][0].items() if k != "capacity"}),
+    ):
+        assert "capacity" in next(iter(refused(schemas.NewConcert, body)["ticket_types"].values()))
+
+
+@pytest.mark.parametrize("kind", ["accessible_seats", "blocked_seats"])
+@pytest.mark.parametrize("seats", [["B-1-11"], ["C-1-1"], ["B-1-01"], ["B-1-1", "B-1-1"], "B-1-1", [7], [""]])
+def test_seats_of_a_kind_are_in_the_plan_each_once(kind: str, seats: Any) -> None:
+    assert kind in refused(schemas.NewConcert, put(CONCERT, (*STALLS, kind), seats))["ticket_types"][2]
+
+
+def test_general_admission_has_no_seats_of_a_kind() -> None:
+    body = put(CONCERT, ("ticket_types", 0, "blocked_seats"), ["B-1-1"])
+    assert "blocked_seats" in refused(schemas.NewConcert, body)["ticket_types"][0]
+
+
+def test_some_seats_are_left_to_sell() -> None:
+    every = [f"B-{row}-{number}" for row in "12" for number in range(1, 11)]
+    body = put(CONCERT, (*STALLS, "blocked_seats"), every)
+    assert "blocked_seats" in refused(schemas.NewConcert, body)["ticket_types"][2]
+
+
+@pytest.mark.parametrize("name", ["", "B-1", "B 1", "ß", "x" * 13, "B/1", '"'])
+@pytest.mark.parametrize("place", [("section",), ("rows", 0)])
+def test_places_are_named_by_letters_and_digits(name: str, place: Path) -> None:
+    body = put(CONCERT, (*STALLS, "seating", 0, *place), name)
+    assert "seating" in refused(schemas.NewConcert, body)["ticket_types"][2]
+
+
+def test_rows_are_named_once() -> None:
+    body = put(CONCERT, (*STALLS, "seating"), CONCERT["ticket_types"][2]["seating"] * 2)
+    assert "seating" in refused(schemas.NewConcert, body)["ticket_types"][2]
+    body = put(CONCERT, (*STALLS, "seating", 0, "rows"), ["1", "1"])
+    assert "seating" in refused(schemas.NewConcert, body)["ticket_types"][2]
+
+
+def test_concert_has_at_most_50000_seats() -> None:
+    def seating(section: str, rows: int) -> list[dict[str, Any]]:
+        return [{"section": section, "rows": [str(row) for row in range(1, rows + 1)], "seats_per_row": 50}]
+
+    bare = {**CONCERT["ticket_types"][2], "accessible_seats": [], "blocked_seats": []}
+    schemas.NewConcert().load({**CONCERT, "ticket_types": [{**bare, "seating": seating("B", 1000)}]})
+    assert "ticket_types" in refused(
+        schemas.NewConcert, {**CONCERT, "ticket_types": [{**bare, "seating": [*seating("B", 1000), *seating("C", 1)]}]}
+    )
+    two = [{**bare, "seating": seating("B", 600)}, {**bare, "code": "lodge", "seating": seating("L", 600)}]
+    assert "ticket_types" in refused(schemas.NewConcert, {**CONCERT, "ticket_types": two})
+
+
+@pytest.mark.parametrize("schema", [schemas.NewHold, schemas.NewBooking])
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"ticket_type": "stalls"},
+        {"ticket_type": "stalls", "quantity": 1, "seats": ["B-1-1"]},
+        {"ticket_type": "stalls", "seats": []},
+        {"ticket_type": "stalls", "seats": ["B-1-1", "B-1-1"]},
+        {"ticket_type": "stalls", "seats": ["x"] * 101},
+        {"ticket_type": "stalls", "seats": "B-1-1"},
+        {"quantity": 1},
+    ],
+    ids=str,
+)
+def test_item_has_either_a_quantity_or_seats_each_once(schema: type[Schema], item: dict[str, Any]) -> None:
+    assert "items" in refused(schema, {"concert_id": "c1", "items": [item]})
+
+
+def test_seat_is_named_once_in_a_request() -> None:
+    item = {"ticket_type": "stalls", "seats": ["B-1-1"]}
+    assert "items" in refused(schemas.NewHold, {"concert_id": "c1", "items": [item, item]})
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"concert_id", "items"}),
+        ({"concert_id": "c1"}, {"items"}),
+        ({"items": [{"ticket_type": "standing", "quantity": 1}]}, {"concert_id"}),
+        ({"hold_id": "h1", "concert_id": "c1"}, {"hold_id"}),
+        ({"hold_id": ""}, {"hold_id"}),
+        ({"hold_id": "x" * 129}, {"hold_id"}),
+        ({"hold_id": "\ud800"}, {"hold_id"}),
+        ({"hold_id": {"$gt": ""}}, {"hold_id"}),
+    ],
+    ids=str,
+)
+def test_booking_is_of_a_hold_or_of_items(body: dict[str, Any], fields: set[str]) -> None:
+    assert refused(schemas.NewBooking, body).keys() >= fields
+    assert schemas.NewBooking().load({"hold_id": "h1"}) == {"hold_id": "h1"}

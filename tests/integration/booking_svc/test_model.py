@@ -1,0 +1,299 @@
+"""
+Real Redis and MongoDB against the pure model, step by step, and both answer the same: whatever buyers do, in whatever
+order, with a process killed or another buyer served before any step, with Redis emptied or rolled back.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from pymongo.database import Database
+from redis import Redis
+
+from booking_svc import domain
+from booking_svc.contract import Item, Refusal, SalesTerms
+from rabbitmq.database import Document
+from tests.integration.booking_svc import keys
+from tests.integration.booking_svc.process import Process
+from tests.unit.booking_svc.concerts import hall, items, new_id, seats, terms
+from tests.unit.booking_svc.interruptions import Killed, before, die_before, undo
+from tests.unit.booking_svc.theatre import Theatre
+
+LIMIT = 4
+STANDING = 5
+SEATING = {"stalls": hall("1", "2", seats_per_row=3, blocked_seats=["B-2-3"], accessible_seats=["B-2-1"])}
+
+#: Every step at which a use case may end or be interrupted.
+STEPS = [
+    *(("holds", method) for method in ("place", "place_for_booking", "begin_booking", "settle", "release")),
+    *(("holds", method) for method in ("mark_sold", "abandon", "extend", "release_hold", "availability")),
+    *(("bookings", method) for method in ("find", "confirm", "cancel", "sold", "confirmed_among")),
+    *(("counts", method) for method in ("begin", "load")),
+]
+
+users, user_keys = st.sampled_from(["ada", "bob", "cy"]), st.sampled_from(["k1", "k2", "k3"])
+wanted = st.sampled_from(
+    [
+        items(standing=1),
+        items(standing=2),
+        items(stalls=2),
+        [*items(standing=1), *items(stalls=1)],
+        seats("stalls", "B-1-2"),
+        seats("stalls", "B-1-1", "B-2-1"),
+        [*seats("stalls", "B-2-2"), *items(stalls=1)],
+    ]
+)
+
+
+class Act(NamedTuple):
+    """Something a buyer does; *target* counts holds or bookings made so far."""
+
+    what: str
+    user: str
+    key: str
+    asked: Sequence[Item] = ()
+    target: int = 0
+    resumed: bool = False
+
+
+acts = st.one_of(
+    st.builds(Act, st.just("book"), users, user_keys, wanted, resumed=st.booleans()),
+    st.builds(Act, st.just("hold"), users, user_keys, wanted),
+    st.builds(Act, st.just("book_hold"), users, user_keys, target=st.integers(0, 5), resumed=st.booleans()),
+    st.builds(
+        Act, st.sampled_from(["extend", "release", "cancel", "look"]), users, user_keys, target=st.integers(0, 5)
+    ),
+)
+
+
+class World:
+    """The real stores, or the model; *stores* has holds, counts, bookings, inventory and box_office."""
+
+    def __init__(self, stores: Any, concert_id: str) -> None:
+        self.stores, self.concert_id = stores, concert_id
+        self.holds: list[str] = []
+
+    def do(self, act: Act) -> Any:
+        """What the buyer is answered, without what differs between any two worlds."""
+        try:
+            return self._do(act._replace(user=self.user(act.user)))
+        except Refusal as refusal:
+            return type(refusal).__name__
+        except Killed:
+            return "killed"
+
+    def _do(self, act: Act) -> Any:
+        office = self.stores.box_office
+        match act.what:
+            case "book":
+                return told(office.book(act.user, act.key, self.concert_id, act.asked, resumed=act.resumed))
+            case "hold":
+                hold_id = domain.hold_id(act.user, act.key, self.concert_id)
+                if hold_id not in self.holds:
+                    self.holds.append(hold_id)
+                hold = office.hold(act.user, act.key, self.concert_id, act.asked)
+                return [ticket["seat"] for ticket in hold["tickets"]], hold["items"], hold["total"]
+            case "cancel":
+                return office.cancel(act.user, domain.booking_id(act.user, act.key))["status"]
+            case "look":
+                return self.available()
+        hold_id = (
+            self.holds[act.target % len(self.holds)] if self.holds else domain.hold_id(act.user, "k1", self.concert_id)
+        )
+        match act.what:
+            case "book_hold":
+                return told(office.book_hold(act.user, act.key, hold_id, resumed=act.resumed))
+            case "extend":
+                return len(office.extend_hold(act.user, hold_id)["tickets"])
+            case "release":
+                return office.release_hold(act.user, hold_id)
+        raise AssertionError(act)
+
+    def user(self, name: str) -> str:
+        """The bookings of another run's Ada are not this one's."""
+        return f"{name}-{self.concert_id}"
+
+    def interrupted(self, act: Act, step: tuple[str, str], meanwhile: Act | None) -> Any:
+        """The act, with the process killed before the step, or with another act carried out before it."""
+        store, method = getattr(self.stores, step[0]), step[1]
+        happened: list[Any] = []
+        if meanwhile is None:
+            die_before(store, method)
+        else:
+            happened = before(store, method, lambda: self.do(meanwhile))
+        answer = self.do(act)
+        undo(store, method)
+        return answer, happened
+
+    def available(self) -> dict[str, int]:
+        types = self.stores.inventory.availability(self.concert_id)["ticket_types"]
+        return {t["code"]: t["available"] for t in types}
+
+    def states(self) -> Any:
+        types = self.stores.inventory.seats(self.concert_id, None)["ticket_types"]
+        return [t["states"] for t in types]
+
+    def sold(self) -> dict[str, list[str]]:
+        return dict(self.stores.bookings.sold(self.concert_id))
+
+
+def told(booked: Any) -> Any:
+    """Of an answer to a booking: the tickets, what they cost, and whether it was there before."""
+    booking, replayed = booked
+    return booking["claims"], booking["total"], booking["items"], booking["status"], replayed
+
+
+class InventoryMachine(RuleBasedStateMachine):
+    servers: tuple[Redis, Database[Document]]
+
+    @initialize()
+    def open(self) -> None:
+        self.concert_id, self.version, self.redis = new_id(), 0, self.servers[0]
+        process, theatre = Process(*self.servers), Theatre(concert_id=self.concert_id)
+        self.theatre = theatre
+        self.theatre.forget()
+        self.worlds = [World(process, self.concert_id), World(theatre, self.concert_id)]
+        self.set_terms()
+        self.kept = self.keep()
+
+    def teardown(self) -> None:
+        keys.forget(self.redis, self.concert_id)
+
+    def both(self, do: Callable[[World], Any]) -> Any:
+        real, modelled = (do(world) for world in self.worlds)
+        assert real == modelled, f"real: {real}\nmodel: {modelled}"
+        return real
+
+    @rule(act=acts)
+    def act(self, act: Act) -> None:
+        self.both(lambda world: world.do(act))
+
+    @rule(act=acts, step=st.sampled_from(STEPS))
+    def act_and_be_killed(self, act: Act, step: tuple[str, str]) -> None:
+        self.both(lambda world: world.interrupted(act, step, None))
+        self.end_counts()
+
+    @rule(act=acts, step=st.sampled_from(STEPS), meanwhile=acts)
+    def act_while_another_does(self, act: Act, step: tuple[str, str], meanwhile: Act) -> None:
+        self.both(lambda world: world.interrupted(act, step, meanwhile))
+
+    @rule(act=acts, step=st.sampled_from(STEPS))
+    def act_while_redis_is_emptied(self, act: Act, step: tuple[str, str]) -> None:
+        for world, forget in zip(self.worlds, (self.forget_real, self.theatre.forget), strict=True):
+            before(getattr(world.stores, step[0]), step[1], forget)
+        self.both(lambda world: world.do(act))
+        for world in self.worlds:
+            undo(getattr(world.stores, step[0]), step[1])
+
+    @rule(seconds=st.sampled_from([4.3, 11.7, 601.0]))
+    def time_passes(self, seconds: float) -> None:
+        age(self.redis, self.concert_id, int(seconds * 1000))
+        self.theatre.pass_time(seconds)
+
+    @rule()
+    def empty_redis(self) -> None:
+        self.forget_real()
+        self.theatre.forget()
+
+    @rule()
+    def keep_a_copy_of_redis(self) -> None:
+        self.kept = self.keep()
+
+    @rule()
+    def roll_redis_back(self) -> None:
+        real, modelled, then = self.kept
+        keys.roll_back(self.redis, self.concert_id, real)
+        age(self.redis, self.concert_id, int(self.theatre.later - then))
+        self.theatre.redis.concerts = copy.deepcopy(modelled)
+        self.theatre.redis.counting.clear()
+
+    @rule()
+    def set_terms(self) -> None:
+        self.version += 1
+        on_sale = self.on_sale(self.version)
+        self.both(lambda world: world.stores.inventory.set_terms(on_sale))
+
+    @invariant()
+    def both_know_the_same(self) -> None:
+        self.both(World.sold)
+        self.both(World.available)
+        self.both(World.states)
+
+    @invariant()
+    def nothing_is_sold_twice_nor_past_the_limit(self) -> None:
+        claims = [claim for claims in self.worlds[0].sold().values() for claim in claims]
+        assert len(set(claims)) == len(claims)
+        for user in ("ada", "bob", "cy"):
+            assert sum(claim.startswith(f"buyer:{self.worlds[0].user(user)}:") for claim in claims) <= LIMIT
+
+    @invariant()
+    def what_is_left_can_be_had(self) -> None:
+        """After whatever happened, confirmed + held + available = capacity."""
+        model = self.theatre.redis.concerts[self.concert_id]
+        sold = [claim for claims in self.worlds[0].sold().values() for claim in claims if claim.startswith("unit:")]
+        held = [unit for hold in model.holds.values() for unit in hold.taken.units]
+        names = {f"unit:{u.ticket_type}:{model.offer.seat_of(u) or u.number}" for u in held} - set(sold)
+        left = sum(self.worlds[0].available().values())
+        if model.trusted_until is not None and model.settle_at is None:
+            assert len(sold) + len(names) + left <= STANDING + 5
+
+    def on_sale(self, version: int) -> SalesTerms:
+        day = timedelta(days=30)  # far enough for all the time that passes
+        return terms(
+            self.concert_id, version=version, capacities={"standing": STANDING}, limit=LIMIT, seating=SEATING,
+            closes_in=day,
+        )  # fmt: skip
+
+    def keep(self) -> tuple[keys.Copy, Any, float]:
+        return keys.copy(self.redis, self.concert_id), copy.deepcopy(self.theatre.redis.concerts), self.theatre.later
+
+    def forget_real(self) -> None:
+        keys.forget(self.redis, self.concert_id)
+
+    def end_counts(self) -> None:
+        """A counter that was killed is taken for dead."""
+        self.redis.delete(f"{{{self.concert_id}}}:counting")
+        self.theatre.redis.counting.clear()
+
+
+AGE = """
+local tag, ms = KEYS[1], tonumber(ARGV[1])
+for _, field in ipairs({'settle_at', 'trusted_until'}) do
+  local at = redis.call('HGET', tag .. ':terms', field)
+  if at then redis.call('HSET', tag .. ':terms', field, at - ms) end
+end
+local holds = redis.call('HGETALL', tag .. ':holds')
+for i = 1, #holds, 2 do
+  if holds[i + 1] ~= '' then
+    local hold = cjson.decode(holds[i + 1])
+    hold.born, hold.expires = hold.born - ms, hold.expires - ms
+    if hold.busy_until then hold.busy_until = hold.busy_until - ms end
+    redis.call('HSET', tag .. ':holds', holds[i], cjson.encode(hold))
+    redis.call('ZADD', tag .. ':expiries', hold.expires, holds[i])
+  end
+end
+"""
+
+
+def age(redis: Redis, concert_id: str, milliseconds: int) -> None:
+    """All that Redis knows of the concert happened so much earlier: as if time had passed."""
+    redis.eval(AGE, 1, f"{{{concert_id}}}", milliseconds)
+
+
+@pytest.mark.parametrize(
+    "examples",
+    [pytest.param(60, id="short"), pytest.param(3000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(3600)])],
+)
+def test_real_stores_and_the_model_answer_the_same(redis: Redis, mongo: Database[Document], examples: int) -> None:
+    machine = type("Machine", (InventoryMachine,), {"servers": (redis, mongo)})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
