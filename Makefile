@@ -3,10 +3,10 @@
 bin := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ps shell test lint lock
+.PHONY: help run ps shell audit test test-long lint lock
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the platform here, in the foreground (PORT=3000 DATA_DIR=.data ADMIN_EMAIL= ADMIN_PASSWORD=)
 	@local/bootstrap local
@@ -18,8 +18,14 @@ ps: | $(bin)/python ## List the processes of the running platform
 shell: | $(bin)/python ## Open nameko shell on the running platform
 	@$(bin)/python -m local shell
 
+audit: | $(bin)/python ## Check the invariants of the running platform (exit 1: one is breached)
+	@$(bin)/python -m local audit
+
 test: lint ## Check the code, then run every test on servers of its own (ARGS= for pytest)
 	@$(bin)/python -m pytest $(ARGS)
+
+test-long: lint ## Run the long races and property tests (minutes; ARGS= for pytest)
+	@$(bin)/python -m pytest -m long $(ARGS)
 
 lint: ## Check style, types and who imports whom
 	@local/bootstrap lint

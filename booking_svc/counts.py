@@ -16,8 +16,8 @@ from booking_svc.scripts import BLOCKED, MARK, NOBODY, ORIGIN, Scripts, concert_
 from rabbitmq.times import from_wire
 
 # All in milliseconds.
-#: Who counts and is not heard of for so long has died.
-COUNTING = 5_000
+#: Who counts and is not heard of for so long has died. Shorter than anybody waits for a count (stocktake.PATIENCE).
+COUNTING = 2_000
 #: What a count that was never put in force leaves behind vanishes by itself.
 STAGED = 60_000
 #: After a loss of Redis all is counted again so much later: no write that began before is still under way then.

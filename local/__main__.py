@@ -1,4 +1,4 @@
-"""`python -m local run | ps | shell`; what each needs to know it reads from the environment."""
+"""`python -m local run | ps | shell | audit`; what each needs to know it reads from the environment."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def main() -> int:
     run.add_argument("--under-make", action="store_true", help="stop also when the make that called this does")
     commands.add_parser("ps", help="list the processes of the running stack")
     commands.add_parser("shell", help="nameko shell on the running stack")
+    commands.add_parser("audit", help="check the invariants of the running stack")
     arguments = parser.parse_args()
 
     # Before the imports that take their time: a signal from now on means an orderly stop.
@@ -31,10 +32,8 @@ def main() -> int:
             if arguments.under_make:
                 signals.follow_make()
             stack.run(settings, signals)
-        elif arguments.command == "ps":
-            operator.ps(settings)
         else:
-            operator.shell(settings)
+            {"ps": operator.ps, "shell": operator.shell, "audit": operator.audit}[arguments.command](settings)
     except StackFailed as failed:
         print(failed, file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""What an operator asks a running stack: `make ps`, `make shell`."""
+"""What an operator asks a running stack: `make ps`, `make shell`, `make audit`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from local import console, data_dir, private_files
-from local.programs import executable
+from local.programs import executable, python_environment
 from local.settings import ROOT, Settings, StackFailed
 from local.supervisor import NotRunning, Process, Supervisor
 
@@ -44,6 +44,19 @@ def shell(settings: Settings) -> NoReturn:
         environment["PYTHONSTARTUP"] = str(ROOT / "local" / "no_prompt.py")
     command = [executable("nameko"), "shell", "--config", str(ROOT / "local" / "shell.yml")]
     os.execve(command[0], command, environment)
+
+
+def audit(settings: Settings) -> NoReturn:
+    """
+    Become the audit of the stack.
+
+    Raises:
+        StackFailed: no stack runs on this data directory.
+    """
+    _processes(settings)
+    runtime = private_files.read_values(data_dir.runtime_file(settings.data_dir))
+    environment = {**settings.environment, **python_environment(), **runtime}
+    os.execve(sys.executable, [sys.executable, "-m", "booking_svc.audit"], environment)
 
 
 def _processes(settings: Settings) -> list[Process]:

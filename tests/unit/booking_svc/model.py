@@ -62,6 +62,7 @@ class Concert:
     trusted_until: float | None = None
     settle_at: float | None = None
     changes: int = 0
+    is_loaded: bool = True  #: by the Redis process that is running
 
 
 @dataclass
@@ -85,13 +86,23 @@ class ModelOfRedis:
         self.concerts.pop(concert_id, None)
         self.counting.pop(concert_id, None)
 
+    def restart(self, concert_id: str) -> None:
+        """Another Redis process takes over, with the data as they are."""
+        self.counting.pop(concert_id, None)
+        if concert_id in self.concerts:
+            self.concerts[concert_id].is_loaded = False
+
+    def loaded(self, concert_id: str) -> Concert | None:
+        self.reach()
+        concert = self.concerts.get(concert_id)
+        return concert if concert is not None and concert.is_loaded else None
+
     def reach(self) -> None:
         if self.unreachable:
             raise RedisUnreachable("as the test asked")
 
     def look(self, concert_id: str) -> Concert:
-        self.reach()
-        concert = self.concerts.get(concert_id)
+        concert = self.loaded(concert_id)
         if concert is None:
             raise NotLoaded(concert_id)
         if concert.settle_at is not None and self.now() >= concert.settle_at and concert_id not in self.counting:
@@ -195,8 +206,7 @@ class ModelOfHolds:
         del concert.holds[hold_id]
 
     def settle(self, concert_id: str, booking_id: str, hold_id: str | None = None) -> bool:
-        self.redis.reach()
-        concert = self.redis.concerts.get(concert_id)
+        concert = self.redis.loaded(concert_id)
         hold = concert and concert.holds.get(hold_id or booking_id)
         if concert is None or hold is None or hold.booking != booking_id:
             return False
@@ -206,22 +216,19 @@ class ModelOfHolds:
         return True
 
     def release(self, concert_id: str, booking_id: str, taken: Taken, hold_id: str | None = None) -> None:
-        self.redis.reach()
-        if concert := self.redis.concerts.get(concert_id):
+        if concert := self.redis.loaded(concert_id):
             pass_on(concert, taken, booking_id, None)
             concert.holds.pop(hold_id or booking_id, None)
         self.redis.note("freed", concert_id, booking_id, taken)
 
     def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
-        self.redis.reach()
-        if concert := self.redis.concerts.get(concert_id):
+        if concert := self.redis.loaded(concert_id):
             take(concert, booking_id, taken)
             concert.holds.pop(hold_mark or booking_id, None)
         self.redis.note("sold", concert_id, booking_id, taken)
 
     def abandon(self, concert_id: str, doubt: Doubt) -> None:
-        self.redis.reach()
-        concert = self.redis.concerts.get(concert_id)
+        concert = self.redis.loaded(concert_id)
         hold = concert and concert.holds.get(doubt.mark)
         if concert is None or hold is None or hold.booking != doubt.booking_id or hold.busy_until > self.redis.now():
             return
@@ -356,7 +363,7 @@ class ModelOfCounts:
                 loaded.holds[hold.owner] = hold
                 if None in owned:
                     take(loaded, hold.owns_as, hold.taken)
-        if before is None:
+        if before is None or not before.is_loaded:
             loaded.settle_at = now + SETTLING
         else:
             loaded.trusted_until = now + TRUSTED

@@ -1,0 +1,216 @@
+"""
+The invariants, each as a check of what was read. Pure.
+
+A breach names what it is about, so that it can be told whether a second reading finds the same one: between two
+readings of a running system bookings are made, and what one store already has the other may be told of in a moment.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from booking_svc import domain
+from booking_svc.domain import BookingDocument
+from booking_svc.offer import Offer, Taken, Unit
+from booking_svc.scripts import mark_of
+
+#: What is checked: a key, and the sentence that is printed.
+INVARIANTS = {
+    "sold_once": "No unit is sold twice",
+    "limit": "Nobody has more tickets than the limit, sold and held",
+    "capacity": "No more is sold and held than there is",
+    "not_free": "What is sold or held is its owner's in Redis, so that nobody else is offered it",
+    "not_lost": "What is taken in Redis is sold or held, so that none is lost",
+    "whole": "Bookings are whole: tickets, claims, total and history agree",
+    "one_key": "A user's key has one booking",
+    "in_time": "Nothing was confirmed at or after the close of its sales",
+    "codes": "No two tickets have the same code",
+    "mail": "A booking's confirmation has one Message-ID, and there is none without a booking",
+}
+
+
+class Breach(NamedTuple):
+    invariant: str
+    concert_id: str
+    what: str  #: the offending ids
+
+
+@dataclass
+class Hold:
+    """A hold as Redis has it; *booking_id* is the booking that is being made of it."""
+
+    mark: str
+    taken: Taken
+    expired: bool
+    booking_id: str | None
+    booking_mark: str | None
+
+
+@dataclass
+class InRedis:
+    """What Redis has of a concert."""
+
+    owners: Mapping[Unit, str]  #: the owner's mark of each unit that has one
+    bits: Mapping[str, set[int]]  #: ticket type -> unit numbers whose bit is set
+    slots: Mapping[tuple[str, int], str]  #: (buyer, slot) -> mark
+    holds: Sequence[Hold] = field(default_factory=list)
+
+
+def concert(offer: Offer, bookings: Sequence[BookingDocument], redis: InRedis | None) -> Iterator[Breach]:
+    """Every breach in what was read of one concert; *redis* is None when Redis does not have it loaded."""
+    concert_id = offer.concert_id
+    confirmed = [b for b in bookings if b["status"] == "confirmed"]
+    found = [
+        *sold_once(confirmed),
+        *whole(bookings),
+        *one_key(bookings),
+        *in_time(bookings, offer),
+    ]
+    sold = {mark_of(b["_id"]): (b["_id"], offer.taken_by(b["claims"])) for b in confirmed}
+    held = kept(redis, {b["_id"] for b in confirmed}) if redis else []
+    found += [*capacity(offer, sold, held), *limit(offer, sold, held)]
+    if redis:
+        found += in_redis(offer, sold, held, redis)
+    yield from (Breach(invariant, concert_id, what) for invariant, what in found)
+
+
+Found = Iterator[tuple[str, str]]
+#: Mark -> the booking's id and what it owns.
+SoldTo = Mapping[str, tuple[str, Taken]]
+
+
+def kept(redis: InRedis, confirmed: set[str]) -> list[Hold]:
+    """The holds that still keep something: not what is sold by now, nor what has expired."""
+    return [hold for hold in redis.holds if hold.booking_id not in confirmed and not hold.expired]
+
+
+def sold_once(confirmed: Sequence[BookingDocument]) -> Found:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for booking in confirmed:
+        for claim in booking["claims"]:
+            owners[claim].append(booking["_id"])
+    for claim, ids in owners.items():
+        if len(ids) > 1:
+            yield "sold_once", f"{claim}: bookings {', '.join(sorted(ids))}"
+
+
+def capacity(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
+    owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
+    counted = Counter(unit.ticket_type for taken in owned for unit in taken.units)
+    for code, number in counted.items():
+        if code in offer.types and number > offer.types[code]["capacity"]:
+            yield "capacity", f"{code}: {number} of {offer.types[code]['capacity']}"
+    for code in offer.plans:
+        blocked = set(offer.blocked(code))
+        for mark, (booking_id, taken) in sold.items():
+            if any(unit.ticket_type == code and unit.number in blocked for unit in taken.units):
+                yield "capacity", f"booking {booking_id or mark} has a blocked seat of {code}"
+
+
+def limit(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
+    owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
+    counted: Counter[str] = Counter()
+    for taken in owned:
+        counted[taken.buyer] += len(taken.units)
+    for buyer, number in counted.items():
+        if number > offer.terms["max_tickets_per_user"]:
+            yield "limit", f"user {buyer}"
+
+
+def in_redis(offer: Offer, sold: SoldTo, held: Sequence[Hold], redis: InRedis) -> Found:
+    """What is taken in Redis against what is sold and held, unit by unit and slot by slot."""
+    marks = {hold.mark for hold in held}
+    unit_owners = {unit: mark for mark, (_, taken) in sold.items() for unit in taken.units}
+    slot_owners = {(taken.buyer, slot): mark for mark, (_, taken) in sold.items() for slot in taken.slots}
+    for hold in held:
+        unit_owners |= dict.fromkeys(hold.taken.units, hold.booking_mark or hold.mark)
+        slot_owners |= {(hold.taken.buyer, slot): hold.booking_mark or hold.mark for slot in hold.taken.slots}
+
+    def name(mark: str) -> str:
+        return f"booking {sold[mark][0]}" if mark in sold else f"hold {mark}" if mark in marks else f"mark {mark}"
+
+    for unit, mark in unit_owners.items():
+        if unit.ticket_type in offer.types and redis.owners.get(unit) != mark:
+            yield "not_free", f"{name(mark)}: {unit.ticket_type}:{offer.seat_of(unit) or unit.number}"
+    for (buyer, slot), mark in slot_owners.items():
+        if redis.slots.get((buyer, slot)) != mark:
+            yield "not_free", f"{name(mark)}: slot {slot} of user {buyer}"
+    expired = {unit for hold in redis.holds if hold.expired for unit in hold.taken.units}
+    expired_slots = {(hold.taken.buyer, slot) for hold in redis.holds if hold.expired for slot in hold.taken.slots}
+    for unit, mark in redis.owners.items():
+        if unit not in unit_owners and unit not in expired:
+            yield "not_lost", f"{unit.ticket_type}:{offer.seat_of(unit) or unit.number} of {name(mark)}"
+    for (buyer, slot), mark in redis.slots.items():
+        if (buyer, slot) not in slot_owners and (buyer, slot) not in expired_slots:
+            yield "not_lost", f"slot {slot} of user {buyer}, of {name(mark)}"
+    for code, bits in redis.bits.items():
+        owned = {unit.number for unit in redis.owners if unit.ticket_type == code} | set(offer.blocked(code))
+        for number in sorted(bits ^ owned):
+            yield "not_lost" if number in bits else "not_free", f"{code}:{number}: its bit and its owner disagree"
+
+
+def whole(bookings: Sequence[BookingDocument]) -> Found:
+    for booking in bookings:
+        claims, tickets = booking["claims"], booking["tickets"]
+        units = [claim.split(":", 2)[1:] for claim in claims if claim.startswith("unit:")]
+        slots = [claim for claim in claims if claim.startswith(f"buyer:{booking['user_id']}:")]
+        wrong = [
+            problem
+            for problem, is_so in {
+                "a claim twice": len(set(claims)) < len(claims),
+                "tickets and units differ": [t["ticket_type"] for t in tickets] != [code for code, _ in units],
+                "seats and units differ": [t["seat"] or n for t, (_, n) in zip(tickets, units, strict=False)]
+                != [n for _, n in units],
+                "tickets and slots differ in number": len(slots) != len(tickets),
+                "claims of somebody else": len(slots) + len(units) != len(claims),
+                "tickets misnumbered": [t["number"] for t in tickets] != list(range(1, len(tickets) + 1)),
+                "a wrong total": booking["total"]["amount"] != sum(t["price"]["amount"] for t in tickets),
+                "a history that ends otherwise": [h["status"] for h in booking["history"]]
+                != ["confirmed", "cancelled"][: 1 + (booking["status"] == "cancelled")],
+                "no moment of its cancelling": (booking["cancelled_at"] is None) == (booking["status"] == "cancelled"),
+            }.items()
+            if is_so
+        ]
+        if wrong:
+            yield "whole", f"booking {booking['_id']}: {', '.join(wrong)}"
+
+
+def one_key(bookings: Sequence[BookingDocument]) -> Found:
+    for booking in bookings:
+        if booking["_id"] != domain.booking_id(booking["user_id"], booking["idempotency_key"]):
+            yield "one_key", f"booking {booking['_id']} is not that of its user and key"
+
+
+def in_time(bookings: Sequence[BookingDocument], offer: Offer) -> Found:
+    for booking in bookings:
+        closes = booking["sales_close_at"]
+        if booking["confirmed_at"] >= closes:
+            yield "in_time", f"booking {booking['_id']}: confirmed {booking['confirmed_at']}, closed {closes}"
+        elif booking["schedule_version"] == offer.version and closes != offer.closes:
+            yield "in_time", f"booking {booking['_id']}: sold until {closes}, the terms say {offer.closes}"
+
+
+def codes(tickets: Iterable[tuple[str, str]]) -> Iterator[Breach]:
+    """*tickets* are (code, booking id) of every booking there is."""
+    owners: dict[str, str] = {}
+    for code, booking_id in tickets:
+        if code in owners:
+            yield Breach("codes", "", f"bookings {owners[code]} and {booking_id}")
+        owners[code] = booking_id
+
+
+def mails(entries: Iterable[Mapping[str, Any]], states: Mapping[str, str]) -> Iterator[Breach]:
+    """*entries* are the mailer's confirmations, *states* what each booking says of its mail."""
+    sent: dict[str, str] = {}
+    states_of_entries: dict[str, str] = {}
+    for entry in entries:
+        booking_id = entry["booking_id"]
+        if booking_id not in states:
+            yield Breach("mail", "", f"mail {entry['message_id']} of no booking")
+        if sent.setdefault(booking_id, entry["message_id"]) != entry["message_id"]:
+            yield Breach("mail", "", f"booking {booking_id} has mails {sent[booking_id]} and {entry['message_id']}")
+        states_of_entries[booking_id] = entry["state"]
+    for booking_id, state in states.items():
+        if state == "sent" and states_of_entries.get(booking_id) != "sent":
+            yield Breach("mail", "", f"booking {booking_id} says that its mail is sent, the mailer does not")
