@@ -55,7 +55,7 @@ class Counts:
         return Count(concert_id, token, int(answer[1])) if answer[0] == b"begun" else None
 
     def is_running(self, concert_id: str) -> bool:
-        return bool(self._redis.exists(concert_key(concert_id, "counting")))
+        return bool(self._scripts.run("is_counting", concert_id)[0] == b"busy")
 
     def end(self, count: Count) -> None:
         """Let others count; after a `load` that succeeded there is nothing to end."""

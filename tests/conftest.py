@@ -21,11 +21,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     """
     The whole platform on real servers of its own, ready; rate limits are off.
 
+    Whatever the tests did to it, its audit is clean at the end.
     Its data are deleted afterwards, unless a test failed.
     """
     data_dir = tmp_path_factory.mktemp("stack") / "data"
     running = local_stack.start(data_dir)
     yield running
+    running.audit()
     running.stop()
     if not request.session.testsfailed:
         shutil.rmtree(data_dir)

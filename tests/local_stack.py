@@ -65,6 +65,12 @@ class LocalStack:
         """Whether GET /health/ready answers 200."""
         return is_ready(self.api_url)
 
+    def audit(self) -> None:
+        """Fails when `make audit` finds anything."""
+        program = [sys.executable, "-m", "local", "audit"]
+        done = subprocess.run(program, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def stop(self, by: Callable[[], Any] | None = None, exit_code: int = 0) -> float:
         """
         Stop it by SIGTERM, or *by* other means, and return how many seconds that took.

@@ -11,7 +11,7 @@
 --   <tag>:expiries           sorted set: mark -> expiry of the hold (ms)
 --   <tag>:rows:<code>        of a reserved type: text of 7 digits for each row, its first seat; at the end, the bound + 1
 --   <tag>:accessible:<code>  bitmap of its accessible seats, where there are any
---   <tag>:counting           the token of who counts the concert in MongoDB now; <tag>:staged:<token>:... what was counted
+--   <tag>:counting           who counts the concert in MongoDB now: token and run id; <tag>:staged:<token>:... what was counted
 --   <tag>:journal            list: what was sold and freed meanwhile
 -- A mark is 8 printable bytes made of a hold's or a booking's id. Claims are {buyer, slots, units}; a unit is {code, number}.
 
@@ -40,6 +40,16 @@ local function is_loaded()
   local keys = cjson.decode(known[2])
   for i, key in ipairs(keys) do keys[i] = tag .. ':' .. key end
   return redis.call('EXISTS', unpack(keys)) == #keys and redis.call('HLEN', HOLDS) == redis.call('ZCARD', EXPIRIES)
+end
+
+local function is_counting()
+  local counting = redis.call('GET', COUNTING)
+  return counting and string.match(counting, ' (%x+)$') == run_id()
+end
+
+local function counts(token)
+  local counting = redis.call('GET', COUNTING)
+  return counting and string.match(counting, '^%x+') == token
 end
 
 local function owner_of(code, number)
@@ -131,7 +141,7 @@ end
 local function look(now)
   if not is_loaded() then return { 'not_loaded' } end
   local settle = redis.call('HGET', TERMS, 'settle_at')
-  if settle and now >= tonumber(settle) and redis.call('EXISTS', COUNTING) == 0 then return { 'count_due' } end
+  if settle and now >= tonumber(settle) and not is_counting() then return { 'count_due' } end
   return free_expired(now)
 end
 
@@ -147,7 +157,7 @@ end
 -- A refusal, unless nobody has made sure lately that all that counts as taken is: then it is counted first.
 local function deny(now, refusal)
   local trusted = tonumber(redis.call('HGET', TERMS, 'trusted_until'))
-  if trusted and (now < trusted or redis.call('EXISTS', COUNTING) == 1) then return refusal end
+  if trusted and (now < trusted or is_counting()) then return refusal end
   return { 'count_due' }
 end
 

@@ -6,7 +6,7 @@
 
 local count, now = cjson.decode(ARGV[1]), now_ms()
 local staged = tag .. ':staged:' .. count.token .. ':'
-if redis.call('GET', COUNTING) ~= count.token then return { 'void' } end
+if not counts(count.token) then return { 'void' } end
 for _, key in ipairs(count.staged) do
   if redis.call('EXISTS', staged .. key) == 0 then return { 'void' } end
 end

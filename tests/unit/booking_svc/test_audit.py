@@ -1,0 +1,232 @@
+"""The audit finds each kind of corruption, names what is corrupt, and finds nothing where all is well."""
+
+import copy
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+
+from booking_svc.audit import checks
+from booking_svc.audit.__main__ import report
+from booking_svc.audit.checks import INVARIANTS, Breach, Hold, InRedis
+from booking_svc.domain import BookingDocument
+from booking_svc.offer import Offer, Taken, Unit
+from booking_svc.scripts import mark_of
+from tests.unit.booking_svc.concerts import draft, hall, new_id, terms
+
+ON_SALE = terms("c", capacities={"standing": 5}, limit=3, seating={"stalls": hall("1", blocked_seats=["B-1-6"])})
+OFFER = Offer(ON_SALE)
+
+
+class Sale(NamedTuple):
+    """Ada has booked two places and a seat, Bob holds one of each, Cy has cancelled, Dee's hold has expired."""
+
+    bookings: list[BookingDocument]
+    redis: InRedis
+
+    @property
+    def ada(self) -> BookingDocument:
+        return self.bookings[0]
+
+    @property
+    def ids(self) -> set[str]:
+        return {booking["_id"] for booking in self.bookings}
+
+
+def stored(booking: BookingDocument, status: str = "confirmed") -> BookingDocument:
+    confirmed_at = booking["sales_close_at"] - timedelta(minutes=1)
+    history = [{"status": "confirmed", "at": confirmed_at}]
+    if status == "cancelled":
+        history.append({"status": "cancelled", "at": confirmed_at})
+    cancelled_at = confirmed_at if status == "cancelled" else None
+    more = {"status": status, "confirmed_at": confirmed_at, "cancelled_at": cancelled_at, "history": history}
+    return {**booking, **more}
+
+
+@pytest.fixture
+def sale() -> Sale:
+    ada = stored(draft(ON_SALE, "standing:1", "standing:2", "stalls:3", user_id="ada"))
+    cancelled = stored(draft(ON_SALE, "standing:3", user_id="cy"), "cancelled")
+    bob = Hold("bobshold", Taken("bob", [1, 2], [Unit("standing", 4), Unit("stalls", 1)]), False, None, None)
+    dee = Hold("deeshold", Taken("dee", [1], [Unit("standing", 5)]), True, None, None)
+    ours = mark_of(ada["_id"])
+    owners = {
+        **dict.fromkeys([Unit("standing", 1), Unit("standing", 2), Unit("stalls", 3)], ours),
+        **dict.fromkeys(bob.taken.units, bob.mark),
+        **dict.fromkeys(dee.taken.units, dee.mark),
+    }
+    slots = {("ada", n): ours for n in (1, 2, 3)} | {("bob", n): bob.mark for n in (1, 2)} | {("dee", 1): dee.mark}
+    bits = {"standing": {1, 2, 4, 5}, "stalls": {1, 3, 6}}
+    return Sale([ada, cancelled], InRedis(owners, bits, slots, [bob, dee]))
+
+
+def breaches(sale: Sale) -> list[Breach]:
+    return list(checks.concert(OFFER, sale.bookings, sale.redis))
+
+
+def test_nothing_is_found_where_all_is_well(sale: Sale) -> None:
+    assert breaches(sale) == []
+    assert list(checks.concert(OFFER, sale.bookings, None)) == []  # Redis does not have it
+
+
+def test_hold_that_is_just_becoming_a_booking_is_well(sale: Sale) -> None:
+    mine = mark_of(sale.ada["_id"])
+    direct = Hold(mine, OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
+    of_a_hold = Hold("adashold", OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
+    sale.redis.holds += [direct, of_a_hold]  # type: ignore[operator]
+    assert breaches(sale) == []
+
+
+def sell_twice(sale: Sale) -> str:
+    other = stored(draft(ON_SALE, "standing:1", user_id="eve"))
+    sale.bookings.append(other)
+    return str(other["_id"])
+
+
+def pass_the_limit(sale: Sale) -> str:
+    sale.bookings.append(stored(draft(ON_SALE, "stalls:5", user_id="ada", first_slot=4)))
+    return "ada"
+
+
+def pass_the_limit_by_holding(sale: Sale) -> str:
+    sale.redis.holds[0].taken.units.extend([Unit("standing", 6), Unit("standing", 7)])
+    return "bob"
+
+
+def sell_too_many(sale: Sale) -> str:
+    sale.bookings.append(stored(draft(ON_SALE, *(f"standing:{n}" for n in range(6, 9)), user_id="eve")))
+    return "standing"
+
+
+def sell_a_blocked_seat(sale: Sale) -> str:
+    sale.bookings.append(stored(draft(ON_SALE, "stalls:6", user_id="eve")))
+    return str(sale.bookings[-1]["_id"])
+
+
+def free_a_sold_unit(sale: Sale) -> str:
+    del sale.redis.owners[Unit("stalls", 3)]  # type: ignore[attr-defined]
+    sale.redis.bits["stalls"].remove(3)
+    return "B-1-3"
+
+
+def free_a_held_unit(sale: Sale) -> str:
+    del sale.redis.owners[Unit("standing", 4)]  # type: ignore[attr-defined]
+    sale.redis.bits["standing"].remove(4)
+    return "bobshold"
+
+
+def give_a_sold_unit_to_another(sale: Sale) -> str:
+    sale.redis.owners[Unit("standing", 1)] = "eveshold"  # type: ignore[index]
+    return str(sale.ada["_id"])
+
+
+def free_a_slot(sale: Sale) -> str:
+    del sale.redis.slots["ada", 2]  # type: ignore[attr-defined]
+    return "slot 2 of user ada"
+
+
+def leak_a_unit(sale: Sale) -> str:
+    sale.redis.owners[Unit("standing", 3)] = mark_of(sale.bookings[1]["_id"])  # type: ignore[index]  # of the cancelled
+    sale.redis.bits["standing"].add(3)
+    return "standing:3"
+
+
+def leak_a_slot(sale: Sale) -> str:
+    sale.redis.slots["eve", 1] = "eveshold"  # type: ignore[index]
+    return "slot 1 of user eve"
+
+
+def leave_a_bit(sale: Sale) -> str:
+    sale.redis.bits["stalls"].add(2)
+    return "stalls:2"
+
+
+def lose_a_bit(sale: Sale) -> str:
+    sale.redis.bits["standing"].remove(2)
+    return "standing:2"
+
+
+def change(field: str, value: Any) -> Callable[[Sale], str]:
+    def corrupt(sale: Sale) -> str:
+        sale.ada[field] = value(copy.deepcopy(sale.ada)) if callable(value) else value
+        return str(sale.ada["_id"])
+
+    corrupt.__name__ = f"change_{field}"
+    return corrupt
+
+
+PLANTED: list[tuple[Callable[[Sale], str], str]] = [
+    (sell_twice, "sold_once"),
+    (pass_the_limit, "limit"),
+    (pass_the_limit_by_holding, "limit"),
+    (sell_too_many, "capacity"),
+    (sell_a_blocked_seat, "capacity"),
+    (free_a_sold_unit, "not_free"),
+    (free_a_held_unit, "not_free"),
+    (give_a_sold_unit_to_another, "not_free"),
+    (free_a_slot, "not_free"),
+    (leak_a_unit, "not_lost"),
+    (leak_a_slot, "not_lost"),
+    (leave_a_bit, "not_lost"),
+    (lose_a_bit, "not_free"),
+    (change("claims", lambda b: b["claims"][1:]), "whole"),
+    (change("claims", lambda b: [*b["claims"], b["claims"][0]]), "whole"),
+    (change("claims", lambda b: [*b["claims"], "buyer:eve:1"]), "whole"),
+    (change("tickets", lambda b: b["tickets"][1:]), "whole"),
+    (change("tickets", lambda b: [{**t, "seat": "B-1-1"} for t in b["tickets"]]), "whole"),
+    (change("tickets", lambda b: [{**t, "number": 1} for t in b["tickets"]]), "whole"),
+    (change("total", {"amount": 1, "currency": "EUR"}), "whole"),
+    (change("history", []), "whole"),
+    (change("cancelled_at", lambda b: b["confirmed_at"]), "whole"),
+    (change("idempotency_key", "another"), "one_key"),
+    (change("confirmed_at", lambda b: b["sales_close_at"]), "in_time"),
+    (change("sales_close_at", lambda b: b["sales_close_at"] + timedelta(seconds=1)), "in_time"),
+]
+
+
+@pytest.mark.parametrize(("corrupt", "invariant"), PLANTED, ids=lambda value: getattr(value, "__name__", value))
+def test_corruption_is_found_and_named(sale: Sale, corrupt: Callable[[Sale], str], invariant: str) -> None:
+    culprit = corrupt(sale)
+    found = [breach.what for breach in breaches(sale) if breach.invariant == invariant]
+    assert any(culprit in what for what in found), found
+
+
+def test_every_invariant_of_a_concert_has_its_planted_corruption() -> None:
+    assert {invariant for _, invariant in PLANTED} == INVARIANTS.keys() - {"codes", "mail"}
+
+
+def test_code_of_two_tickets_is_found() -> None:
+    assert list(checks.codes([("a", "b1"), ("b", "b1"), ("c", "b2")])) == []
+    [found] = checks.codes([("a", "b1"), ("b", "b1"), ("a", "b2")])
+    assert "b1" in found.what and "b2" in found.what
+
+
+def entry(booking_id: str, message_id: str = "<m1>", state: str = "sent") -> dict[str, str]:
+    return {"booking_id": booking_id, "message_id": message_id, "state": state}
+
+
+@pytest.mark.parametrize(
+    ("entries", "states", "culprit"),
+    [
+        ([entry("b1")], {}, "<m1>"),
+        ([entry("b1"), entry("b1", "<m2>")], {"b1": "sent"}, "b1"),
+        ([], {"b1": "sent"}, "b1"),
+        ([entry("b1", state="queued")], {"b1": "sent"}, "b1"),
+    ],
+)
+def test_wrong_mail_is_found(entries: list[Any], states: dict[str, str], culprit: str) -> None:
+    [found] = checks.mails(entries, states)
+    assert culprit in found.what
+
+
+def test_mails_on_their_way_are_well() -> None:
+    entries = [entry("b1"), entry("b2", "<m2>", "sending"), entry("b3", "<m3>")]
+    assert list(checks.mails(entries, {"b1": "sent", "b2": "queued", "b3": "queued", "b4": "queued"})) == []
+
+
+def test_report_has_a_line_for_each_invariant_and_the_culprits_below() -> None:
+    assert report(set()).count("ok ") == len(INVARIANTS)
+    text = report({Breach("limit", "c1", f"user {new_id()}") for _ in range(30)})
+    assert "BREACH  Nobody has more" in text
+    assert text.count("concert c1: user ") == 20 and "and 10 more" in text
