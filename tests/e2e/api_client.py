@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,17 @@ class Box:
     def available(self, concert_id: str, code: str = "standing") -> int:
         types = self.http.get(f"/v1/concerts/{concert_id}/availability").json()["ticket_types"]
         return next(int(t["available"]) for t in types if t["code"] == code)
+
+
+def insist(buyer: Person, concert_id: str) -> httpx.Response:
+    """Book as a good client does: a 503 on a busy machine is answered with the same request again."""
+    key = str(uuid.uuid4())
+    for _ in range(30):
+        answer = buyer.book(concert_id, key=key)
+        if answer.status_code != 503 and "request_in_progress" not in answer.text:
+            break
+        time.sleep(int(answer.headers["Retry-After"]))
+    return answer
 
 
 def starts_in(**distance: float) -> str:

@@ -1,18 +1,24 @@
 """A part that fails or freezes is answered with 503 and Retry-After in time, and nothing is lost."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
+import httpx
 import pytest
+from redis import Redis
 
-from tests.e2e.api_client import Box, problem
+from tests.e2e.api_client import Box, Person, insist, problem
 from tests.polling import poll
 
 
@@ -87,6 +93,93 @@ def test_a_service_that_is_killed_serves_again_and_keeps_its_bookings(box: Box) 
     poll(lambda: all(_mail_sent(b) for b in buyer.get("/v1/bookings").json()["items"]), seconds=30)
     after = processes(box)
     assert all(after[name] != before[name] for name in killed)
+
+
+def test_a_booking_service_that_is_killed_again_and_again_books_each_request_once(box: Box) -> None:
+    """A killed process' requests go to the other one, which takes them up where they were."""
+    concert = box.on_sale(box.organiser(), capacity=10_000, max_tickets_per_user=100)
+    buyers = [box.register() for _ in range(40)]
+
+    def kill() -> None:
+        running = {name: pid for name, pid in processes(box).items() if name.startswith("booking_svc")}
+        if len(running) == 2:
+            os.kill(random.choice(list(running.values())), signal.SIGKILL)
+
+    with again_and_again(kill, every=2.0) as times:
+        answers = sell(box, concert["id"], buyers, until=lambda: times() >= 4)
+    assert {answer.status_code for answer in answers} == {201}
+    told = [answer.json()["id"] for answer in answers]
+    listed = {b["id"] for buyer in buyers for b in all_bookings(buyer)}
+    assert len(told) == len(set(told)) == len(listed) and set(told) == listed
+    poll(lambda: box.available(concert["id"]) == 10_000 - len(told), seconds=20, every=0.2)
+
+
+@pytest.mark.parametrize("how", ["emptied", "killed"])
+def test_the_inventory_lost_again_and_again_sells_nothing_twice_and_loses_nothing(box: Box, how: str) -> None:
+    concert = box.on_sale(box.organiser(), capacity=300, max_tickets_per_user=100)
+    buyers = [box.register() for _ in range(4)]
+
+    def lose() -> None:
+        if how == "killed":
+            os.kill(processes(box)["redis"], signal.SIGKILL)
+        else:
+            with Redis.from_url(box.stack.redis_url) as redis:
+                redis.flushall()  # our own, for this run
+
+    with again_and_again(lose, every=1.0) as times:
+        answers = sell(box, concert["id"], buyers, until=lambda: times() >= 4)
+    told = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+    listed = {b["id"] for buyer in buyers for b in all_bookings(buyer)}
+    assert len(told) == len(set(told)) and set(told) == listed
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert not refused or len(told) == 300, "sold out is said though it is not"
+    poll(box.stack.is_ready, seconds=20, every=0.2)
+    poll(lambda: box.available(concert["id"]) == 300 - len(told), seconds=20, every=0.2)
+
+
+def sell(box: Box, concert_id: str, buyers: list[Person], until: Callable[[], bool]) -> list[httpx.Response]:
+    """The last answers to requests for a ticket each, by four buyers at once, who insist, until it is time."""
+
+    def buy(number: int) -> list[httpx.Response]:
+        ours, answers = cycle(buyers[number::4]), []
+        while not until():
+            answers.append(insist(next(ours), concert_id))
+        return answers
+
+    with ThreadPoolExecutor(4) as pool:
+        return [answer for answers in pool.map(buy, range(4)) for answer in answers]
+
+
+def all_bookings(buyer: Person) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while True:
+        params = {"limit": 100, **({"cursor": cursor} if cursor else {})}
+        page = buyer.get("/v1/bookings", params=params).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+@contextmanager
+def again_and_again(act: Callable[[], None], every: float) -> Iterator[Callable[[], int]]:
+    """Do *act* every so many seconds until the block ends; gives how often it was done."""
+    done, times = threading.Event(), 0
+
+    def go_on() -> None:
+        nonlocal times
+        while not done.wait(every):
+            act()
+            times += 1
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield lambda: times
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_a_mail_server_that_was_away_gets_the_mail_later(box: Box) -> None:

@@ -1,31 +1,27 @@
 """Everyone wants the same ticket in the same second."""
 
+import asyncio
+import random
+import resource
+import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
-from tests.e2e.api_client import Box, Person
+from tests.e2e.api_client import Box, Person, insist
 
 
 @pytest.fixture(scope="module")
 def box(stack: Any) -> Box:
     return Box(stack)
-
-
-def insist(buyer: Person, concert_id: str) -> httpx.Response:
-    """Book as a good client does: a 503 on a busy machine is answered with the same request again."""
-    key = str(uuid.uuid4())
-    for _ in range(10):
-        answer = buyer.book(concert_id, key=key)
-        if answer.status_code != 503 and "request_in_progress" not in answer.text:
-            break
-        time.sleep(int(answer.headers["Retry-After"]))
-    return answer
 
 
 def test_two_hundred_want_thirty_tickets_and_thirty_get_one(box: Box) -> None:
@@ -58,3 +54,76 @@ def test_a_request_sent_many_times_at_once_is_one_booking(box: Box) -> None:
     assert len({a.content for a in answers if a.status_code == 201}) == 1
     assert len(buyer.get("/v1/bookings").json()["items"]) == 1
     assert box.available(concert["id"]) == 98
+
+
+# --- the long form: `make test-long`
+
+UNITS, ATTEMPTS, ROUNDS = 200, 2000, 20
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("flushed", [False, True], ids=["undisturbed", "redis flushed every second"])
+def test_two_thousand_at_once_want_two_hundred_tickets_twenty_times(
+    box: Box, flushed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    organiser, buyers = box.organiser(), [box.register() for _ in range(50)]
+    for number in range(1, ROUNDS + 1):
+        concert = box.on_sale(organiser, capacity=UNITS, max_tickets_per_user=100)
+        began = time.monotonic()
+        with flushing(box, every=1.0) if flushed else nullcontext() as flushes:
+            codes, again = asyncio.run(all_want_one(box, buyers, concert["id"]))
+        took = time.monotonic() - began
+        with capsys.disabled():
+            said = ", ".join(f"{count} x {code}" for code, count in sorted(codes.items()))
+            lost = f", Redis flushed {flushes()} times" if flushes else ""
+            print(f"  round {number:2}: {said}; {took:.1f} s, {again} sent again{lost}", flush=True)
+        assert codes == {"201": UNITS, "sold_out": ATTEMPTS - UNITS}
+        assert box.available(concert["id"]) == 0
+        box.stack.audit()
+
+
+async def all_want_one(box: Box, buyers: list[Person], concert_id: str) -> tuple[Counter[str], int]:
+    """The final answers by code, and how many requests were sent again; every request has a connection of its own."""
+    sent_again = 0
+    limits = httpx.Limits(max_connections=ATTEMPTS, max_keepalive_connections=ATTEMPTS)
+
+    async def want(client: httpx.AsyncClient, buyer: Person) -> str:
+        nonlocal sent_again
+        headers = {**buyer.authorization, "Idempotency-Key": str(uuid.uuid4())}
+        body = {"concert_id": concert_id, "items": [{"ticket_type": "standing", "quantity": 1}]}
+        while True:
+            answer = await client.post("/v1/bookings", json=body, headers=headers)
+            code = "201" if answer.status_code == 201 else answer.json()["code"]
+            if code not in ("unavailable", "request_in_progress"):
+                return str(code)
+            sent_again += 1
+            await asyncio.sleep(int(answer.headers["Retry-After"]) * random.uniform(1, 2))
+
+    async with httpx.AsyncClient(base_url=box.stack.api_url, timeout=60, limits=limits) as client:
+        answers = await asyncio.gather(*(want(client, buyers[n % len(buyers)]) for n in range(ATTEMPTS)))
+    return Counter(answers), sent_again
+
+
+@contextmanager
+def flushing(box: Box, every: float) -> Iterator[Callable[[], int]]:
+    """Empties the inventory's Redis, which is our own for this run, again and again."""
+    done, times = threading.Event(), 0
+
+    def go_on() -> None:
+        nonlocal times
+        with Redis.from_url(box.stack.redis_url) as redis:
+            while True:
+                redis.flushall()
+                times += 1
+                if done.wait(every):
+                    return
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield lambda: times
+    finally:
+        done.set()
+        thread.join()

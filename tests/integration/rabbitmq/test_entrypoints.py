@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -34,6 +35,18 @@ def letters(channel: BlockingChannel, tiny: Tiny) -> list[Letter]:
 
 def is_empty(channel: BlockingChannel, queue: str) -> bool:
     return channel.queue_declare(queue, passive=True).method.message_count == 0
+
+
+# --- calls
+
+
+def test_call_that_a_process_died_of_goes_to_the_next_which_is_told(tiny: Tiny) -> None:
+    assert tiny.call("is_redelivered") is False
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: tiny.call("die_at_first", timeout=30.0))
+        tiny.wait_until_dead()
+        tiny.start()
+        assert answer.result() is False  # the call from there is a call of its own
 
 
 # --- events

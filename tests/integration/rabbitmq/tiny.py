@@ -64,6 +64,11 @@ class Tiny:
             self._process.wait()
             self._process = None
 
+    def wait_until_dead(self) -> None:
+        """Returns when its process has ended by itself."""
+        assert self._process
+        self._process.wait(STARTING)
+
     def call(self, rpc_method: str, /, timeout: float = 4.0, **arguments: Any) -> Any:
         """What it answers to the call."""
         return self.client.call(self.name, rpc_method, arguments, {}, timeout)

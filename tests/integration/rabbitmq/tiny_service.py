@@ -9,6 +9,7 @@ import eventlet
 eventlet.monkey_patch()
 
 import os  # noqa: E402
+import signal  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from types import ModuleType  # noqa: E402
@@ -19,7 +20,7 @@ from nameko.runners import ServiceRunner  # noqa: E402
 
 from rabbitmq import calls, entrypoints  # noqa: E402
 from rabbitmq.calls import BoundedRpcProxy  # noqa: E402
-from rabbitmq.entrypoints import RequestId, event_handler, rpc  # noqa: E402
+from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc  # noqa: E402
 from rabbitmq.topology import Subscription  # noqa: E402
 from tests.integration.rabbitmq.tiny_errors import Refusal, Refused  # noqa: E402
 
@@ -45,6 +46,7 @@ def build(name_: str) -> type:
         name = name_
 
         request_id = RequestId()
+        redelivered = Redelivered()
         me = BoundedRpcProxy(name_)
         nobody = BoundedRpcProxy("nobody_svc")
 
@@ -96,6 +98,17 @@ def build(name_: str) -> type:
         @rpc
         def what_request(self) -> str | None:
             return self.request_id
+
+        @rpc
+        def is_redelivered(self) -> bool:
+            return self.redelivered
+
+        @rpc
+        def die_at_first(self) -> bool:
+            """Ends the process, unless one has died of it before; then: whether a call from here is redelivered."""
+            if not self.redelivered:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return bool(self.me.is_redelivered())
 
         @rpc
         def heard(self) -> list[dict[str, Any]]:
