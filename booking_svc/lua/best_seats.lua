@@ -3,21 +3,45 @@
 local function rows_key(code) return tag .. ':rows:' .. code end
 local function accessible_key(code) return tag .. ':accessible:' .. code end
 
-local function bit_of(bitmap, number, first_byte)
-  local byte = string.byte(bitmap, math.floor(number / 8) - first_byte + 1) or 0
-  return bit.band(bit.rshift(byte, 7 - number % 8), 1)
+local MASKS = { [0] = 128, 64, 32, 16, 8, 4, 2, 1 }
+local function is_set(bitmap, number)
+  return bit.band(string.byte(bitmap, math.floor(number / 8) + 1) or 0, MASKS[number % 8]) ~= 0
 end
 
-local function next_free(code, from, bound) return redis.call('BITPOS', taken_key(code), 0, from, bound, 'BIT') end
+local function next_free(code, from, bound)
+  return from <= bound and redis.call('BITPOS', taken_key(code), 0, from, bound, 'BIT') or -1
+end
 
--- *wanted* seats side by side, in the first row that has them, as near as can be to its middle; nil: no row has.
+-- Where *wanted* seats side by side begin in the row, as near as can be to its middle; nil: it has not so many.
+local function side_by_side(code, wanted, first, last, accessible)
+  local first_byte = math.floor(first / 8)
+  local taken = redis.call('GETRANGE', taken_key(code), first_byte, math.floor(last / 8))
+  local free, best, best_distance, byte = 0, nil, nil, nil
+  for number = first, last do
+    local place = number % 8
+    if place == 0 or not byte then byte = string.byte(taken, (number - place) / 8 - first_byte + 1) or 0 end
+    if bit.band(byte, MASKS[place]) ~= 0 or (accessible and is_set(accessible, number)) then
+      free = 0
+    else
+      free = free + 1
+      if free >= wanted then
+        local distance = math.abs(2 * number - wanted + 1 - first - last)
+        if not best or distance < best_distance then best, best_distance = number - wanted + 1, distance end
+      end
+    end
+  end
+  return best
+end
+
+-- The first of *wanted* seats side by side, in the first row that has them; nil: no row has.
+-- What was searched in vain is not searched again: before the row of seat <tag>:searched:<code>[wanted] no row has them.
 local function adjacent(code, wanted, bound, accessible)
   local rows = redis.call('GET', rows_key(code))
   local function first_of(row) return tonumber(string.sub(rows, row * 7 - 6, row * 7)) end
 
-  local row, last_row = 1, #rows / 7 - 1
-  local seat = next_free(code, 1, bound)
-  while seat > 0 do
+  local row, last_row, found = 1, #rows / 7 - 1, nil
+  local seat = next_free(code, tonumber(redis.call('HGET', searched_key(code), wanted) or 1), bound)
+  while seat > 0 and not found do
     local low, high = row, last_row -- the row of the seat
     while low < high do
       local middle = math.ceil((low + high) / 2)
@@ -25,25 +49,11 @@ local function adjacent(code, wanted, bound, accessible)
     end
     row = low
     local first, last = first_of(row), first_of(row + 1) - 1
-    local first_byte = math.floor(first / 8)
-    local taken = redis.call('GETRANGE', taken_key(code), first_byte, math.floor(last / 8))
-    local free, best, best_distance = 0, nil, nil
-    for number = first, last do
-      local is_ours = bit_of(taken, number, first_byte) == 0 and bit_of(accessible, number, 0) == 0
-      free = is_ours and free + 1 or 0
-      local distance = math.abs(2 * number - wanted + 1 - first - last)
-      if free >= wanted and (not best or distance < best_distance) then
-        best, best_distance = number - wanted + 1, distance
-      end
-    end
-    if best then
-      local seats = {}
-      for number = best, best + wanted - 1 do seats[#seats + 1] = number end
-      return seats
-    end
-    if row == last_row then return nil end
-    seat = next_free(code, last + 1, bound)
+    found = side_by_side(code, wanted, first, last, accessible)
+    if not found then seat = next_free(code, last + 1, bound) end
   end
+  redis.call('HSET', searched_key(code), wanted, found and first_of(row) or bound + 1)
+  return found
 end
 
 -- The first seats that are left, the accessible ones last.
@@ -51,15 +61,19 @@ local function scattered(code, wanted, bound, accessible)
   local seats, kept = {}, {}
   local seat = next_free(code, 1, bound)
   while seat > 0 and #seats < wanted do
-    local list = bit_of(accessible, seat, 0) == 0 and seats or kept
+    local list = accessible and is_set(accessible, seat) and kept or seats
     list[#list + 1] = seat
-    seat = seat < bound and next_free(code, seat + 1, bound) or -1
+    seat = next_free(code, seat + 1, bound)
   end
   for i = 1, wanted - #seats do seats[#seats + 1] = kept[i] end
   return seats
 end
 
 local function best_seats(code, wanted, bound)
-  local accessible = redis.call('GET', accessible_key(code)) or ''
-  return adjacent(code, wanted, bound, accessible) or scattered(code, wanted, bound, accessible)
+  local accessible = redis.call('GET', accessible_key(code)) or nil
+  local first = adjacent(code, wanted, bound, accessible)
+  if not first then return scattered(code, wanted, bound, accessible) end
+  local seats = {}
+  for i = 1, wanted do seats[i] = first + i - 1 end
+  return seats
 end

@@ -9,11 +9,13 @@
 --   <tag>:buyers             hash: buyer -> text of 8 bytes for each of the buyer's slots, likewise
 --   <tag>:holds              hash: mark -> hold (JSON, see place_hold.lua); what no hold has, and is taken, is sold
 --   <tag>:expiries           sorted set: mark -> expiry of the hold (ms)
---   <tag>:rows:<code>        of a reserved type: text of 7 digits for each row, its first seat; at the end, the bound + 1
+--   <tag>:rows:<code>        text of 7 digits for each row of a reserved type: its first seat; then the bound + 1
 --   <tag>:accessible:<code>  bitmap of its accessible seats, where there are any
---   <tag>:counting           who counts the concert in MongoDB now: token and run id; <tag>:staged:<token>:... what was counted
+--   <tag>:searched:<code>    hash: number of seats -> seat before whose row no row has so many side by side
+--   <tag>:counting           who counts the concert in MongoDB now: token and run id
+--   <tag>:staged:<token>:... what was counted so far
 --   <tag>:journal            list: what was sold and freed meanwhile
--- A mark is 8 printable bytes made of a hold's or a booking's id. Claims are {buyer, slots, units}; a unit is {code, number}.
+-- A mark is 8 printable bytes made of a hold's or a booking's id. Claims are {buyer, slots, units}; a unit {code, number}.
 
 local tag = KEYS[1]
 local TERMS, ON_SALE, BUYERS = tag .. ':terms', tag .. ':on_sale', tag .. ':buyers'
@@ -23,6 +25,7 @@ local NOBODY = string.rep('\0', 8)
 local AT_A_LOOK = 100 -- expired holds freed by one script, which must not take long
 
 local function taken_key(code) return tag .. ':taken:' .. code end
+local function searched_key(code) return tag .. ':searched:' .. code end
 local function owners_key(code) return tag .. ':owners:' .. code end
 
 local function now_ms()
@@ -59,6 +62,12 @@ end
 local function own(code, number, mark)
   redis.call('SETBIT', taken_key(code), number, mark == NOBODY and 0 or 1)
   redis.call('SETRANGE', owners_key(code), number * 8, mark)
+  if mark == NOBODY then
+    local searched = redis.call('HGETALL', searched_key(code))
+    for i = 1, #searched, 2 do
+      if tonumber(searched[i + 1]) > number then redis.call('HSET', searched_key(code), searched[i], number) end
+    end
+  end
 end
 
 local function slots_of(buyer) return redis.call('HGET', BUYERS, buyer) or '' end
@@ -70,7 +79,11 @@ local function own_slots(buyer, slots, numbers, mark)
     slots = slots .. string.rep('\0', slot * 8 - #slots)
     slots = string.sub(slots, 1, slot * 8 - 8) .. mark .. string.sub(slots, slot * 8 + 1)
   end
-  if string.find(slots, '[^%z]') then redis.call('HSET', BUYERS, buyer, slots) else redis.call('HDEL', BUYERS, buyer) end
+  if string.find(slots, '[^%z]') then
+    redis.call('HSET', BUYERS, buyer, slots)
+  else
+    redis.call('HDEL', BUYERS, buyer)
+  end
 end
 
 local function take(mark, claims)

@@ -57,7 +57,10 @@ end
 
 redis.call('HSET', TERMS, 'version', count.version, 'opens', count.opens, 'closes', count.closes,
   'status', count.status, 'limit', count.limit, 'run', run_id(), 'keys', cjson.encode(keys), 'counted', count.token)
-for code, type in pairs(count.types) do redis.call('HSET', TERMS, 'type:' .. code, cjson.encode(type)) end
+for code, offered in pairs(count.types) do
+  redis.call('HSET', TERMS, 'type:' .. code, cjson.encode(offered))
+  redis.call('DEL', searched_key(code))
+end
 if not was_loaded then
   -- A write that began before may end after the count: once it must have, all is counted again.
   redis.call('HSET', TERMS, 'settle_at', now + count.settling)

@@ -2,8 +2,8 @@
 --
 -- ARGV: JSON {mark, buyer, fingerprint, items, wanted: [[code, quantity, [number, ...]], ...], life (ms); of a booking
 -- also booking (its id), busy (ms), resumed}.
--- Returns {'held', hold, version of the terms}: this one, or the owner's earlier one for the same request; else a refusal
--- with nothing changed.
+-- Returns {'held', hold, version of the terms}: this one, or the owner's earlier one for the same request; else a
+-- refusal with nothing changed.
 
 local request, now = cjson.decode(ARGV[1]), now_ms()
 local stop = look(now) or outside_sales(now)

@@ -68,7 +68,7 @@ def test_keys_of_a_concert_share_a_hash_slot(stall: Callable[..., Stall], redis:
     kinds = {key.removeprefix(f"{{{shop.id}}}:").split(":")[0] for key in keys}
     assert kinds == {
         *("terms", "on_sale", "taken", "owners", "buyers", "holds", "expiries", "rows", "accessible"),
-        *("counting", "journal"),
+        *("searched", "counting", "journal"),
     }
     assert len({key_slot(key.encode()) for key in keys}) == 1
 
@@ -134,6 +134,14 @@ def test_memory_grows_with_what_is_sold_not_with_capacity(stall: Callable[..., S
     sold = [(new_id(), [f"buyer:{new_id()[:24]}:1", f"unit:standing:{n}"]) for n in range(1, 20_001)]
     shop.load(sold)
     assert (used_by(redis, shop.id) - empty) / 20_000 < 150  # bytes a sold unit, each of another buyer
+
+
+def test_hold_takes_less_than_a_kilobyte(stall: Callable[..., Stall], redis: Redis) -> None:
+    shop = stall(capacities={"standing": 1000})
+    empty = used_by(redis, shop.id)
+    for number in range(200):
+        shop.hold(f"h{number}", new_id()[:24], items(standing=1))
+    assert (used_by(redis, shop.id) - empty) / 200 < 1000
 
 
 # --- losing some of it

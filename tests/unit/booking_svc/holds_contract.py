@@ -473,6 +473,15 @@ class HoldsContract:
         theatre.hold("first", "ada", seats("balcony", "B-1-4", "B-2-4"))
         assert theatre.names(theatre.hold("h", "bob", items(balcony=3))) == ["B-1-2", "B-1-3", "B-1-5"]
 
+    def test_seats_that_come_back_side_by_side_are_found_again(self, theatre: Stall) -> None:
+        theatre.hold("first", "ada", seats("balcony", "B-1-2", "B-1-4", "B-1-6", "B-2-3", "B-2-5"))
+        theatre.hold("second", "bob", seats("balcony", "B-1-3"))
+        assert theatre.names(theatre.hold("apart", "cy", items(balcony=2))) == ["B-1-5", "B-2-4"]
+        theatre.holds.release_hold(theatre.id, "apart", "cy")
+        theatre.holds.release_hold(theatre.id, "second", "bob")
+        theatre.holds.release_hold(theatre.id, "first", "ada")
+        assert theatre.names(theatre.hold("together", "dee", items(balcony=2))) == ["B-1-3", "B-1-4"]
+
     def test_accessible_seats_are_given_last_unless_they_are_named(self, theatre: Stall) -> None:
         others = theatre.hold("others", "ada", items(balcony=9))
         assert not {"B-2-1", "B-2-2"} & set(theatre.names(others))
