@@ -228,7 +228,7 @@ class BoxOffice:
 
     def release(self, concert_id: str, booking_id: str, claims: Sequence[str]) -> None:
         """Free what is still the booking's; repeating it changes nothing."""
-        self._holds.release(concert_id, booking_id, self._terms.known(concert_id).taken_by(claims))
+        self._holds.release(concert_id, booking_id, self._terms.newest(concert_id).taken_by(claims))
 
 
 def _replay(booking: BookingDocument, purchase: Purchase) -> Booked:

@@ -58,6 +58,7 @@ class SeatStates(NamedTuple):
     """A letter of `contract.SEAT_STATES` for each seat of a ticket type, by its number."""
 
     tag: str
+    version: int  #: of the terms in force
     letters: dict[str, str] | None  #: None: still as they were when the tag was the one that the caller knows
 
 
@@ -176,16 +177,16 @@ class Holds:
     def seats(self, concert_id: str, sizes: dict[str, int], known: str | None) -> SeatStates:
         """The state of each seat of the types in *sizes*, ticket type -> number of seats."""
         answer = self._scripts.run("seats", concert_id, known or "", *sizes)
-        tag = answer[1].decode()
+        tag, version = answer[1].decode(), int(answer[2])
         if answer[0] == b"unchanged":
-            return SeatStates(tag, None)
-        held = dict.fromkeys(map(_number, answer[2]), "h")
+            return SeatStates(tag, version, None)
+        held = dict.fromkeys(map(_number, answer[3]), "h")
         letters = {**held, _number(NOBODY): "a", _number(BLOCKED): "x"}
         states = {}
-        for (code, size), owners in zip(sizes.items(), answer[3:], strict=True):
+        for (code, size), owners in zip(sizes.items(), answer[4:], strict=True):
             marks = struct.unpack_from(f"{size}Q", owners.ljust((size + 1) * MARK, b"\0"), MARK)
             states[code] = "".join([letters.get(mark, "b") for mark in marks])
-        return SeatStates(tag, states)
+        return SeatStates(tag, version, states)
 
 
 def doubt(record: HoldRecord) -> Doubt:

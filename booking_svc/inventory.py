@@ -16,8 +16,8 @@ from booking_svc.contract import (
     UnknownSeat,
     UnknownTicketType,
 )
-from booking_svc.holds import Holds, Request
-from booking_svc.offer import Taken, Unit
+from booking_svc.holds import Holds, Request, SeatStates
+from booking_svc.offer import Offer, Taken, Unit
 from booking_svc.scripts import CountDue, HoldRecord, InDoubt, NotLoaded, SeatsTaken
 from booking_svc.stocktake import PATIENCE, Stocktake
 from booking_svc.terms import Terms
@@ -84,15 +84,21 @@ class Inventory:
             ConcertNotFound
         """
         offer = self._terms.known(concert_id)
-        sizes = {code: plan.size for code, plan in offer.plans.items()}
-        tag, letters = self.ask(concert_id, lambda holds: holds.seats(concert_id, sizes, known))
-        if letters is None:
-            return SeatMap(tag=tag, ticket_types=None)
+        found = self._ask_seats(offer, known)
+        if found.version > offer.version:  # another process has set newer terms
+            offer = self._terms.at_least(concert_id, found.version)
+            found = self._ask_seats(offer, known)
+        if found.letters is None:
+            return SeatMap(tag=found.tag, ticket_types=None)
         types = [
             SeatedType(code=code, seating=offer.types[code]["seating"], states=states)
-            for code, states in letters.items()
+            for code, states in found.letters.items()
         ]
-        return SeatMap(tag=tag, ticket_types=types)
+        return SeatMap(tag=found.tag, ticket_types=types)
+
+    def _ask_seats(self, offer: Offer, known: str | None) -> SeatStates:
+        sizes = {code: plan.size for code, plan in offer.plans.items()}
+        return self.ask(offer.concert_id, lambda holds: holds.seats(offer.concert_id, sizes, known))
 
     def tell_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         """Redis is to know what MongoDB says the booking owns, unless the booking is cancelled in this moment."""

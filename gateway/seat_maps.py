@@ -37,6 +37,7 @@ class SeatMaps:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._written: OrderedDict[str, Written] = OrderedDict()
 
     def find(self, concert_id: str) -> Written | None:
@@ -46,10 +47,15 @@ class SeatMaps:
             return self._written.get(concert_id)
 
     def add(self, concert_id: str, tag: str, ticket_types: list[SeatedType]) -> Written:
-        written = Written(tag, gzip.compress(write(ticket_types), compresslevel=1))
-        with self._lock:
-            self._written[concert_id] = written
-            self._written.move_to_end(concert_id)
-            while len(self._written) > KEPT:
-                self._written.popitem(last=False)
-        return written
+        """Write it, unless somebody has just done so."""
+        with self._writing:
+            found = self.find(concert_id)
+            if found is not None and found.tag == tag:
+                return found
+            written = Written(tag, gzip.compress(write(ticket_types), compresslevel=1))
+            with self._lock:
+                self._written[concert_id] = written
+                self._written.move_to_end(concert_id)
+                while len(self._written) > KEPT:
+                    self._written.popitem(last=False)
+            return written

@@ -60,6 +60,7 @@ local function owner_of(code, number)
 end
 
 local function own(code, number, mark)
+  if redis.call('EXISTS', taken_key(code)) == 0 then return end -- the terms do not offer this type any more
   redis.call('SETBIT', taken_key(code), number, mark == NOBODY and 0 or 1)
   redis.call('SETRANGE', owners_key(code), number * 8, mark)
   if mark == NOBODY then

@@ -30,7 +30,7 @@ for _, entry in ipairs(redis.call('LRANGE', JOURNAL, 0, -1)) do
   if what == 'sold' then take(mark, claims) else free(mark, claims) end
 end
 
--- A hold that has lost anything to a booking is lost as a whole, unless that booking is its own.
+-- A hold that has lost anything, to a booking that is not its own or to new terms, is lost as a whole.
 local function keeps_all(hold)
   local function is_its_own(mark) return is_free(mark) or mark == hold.mark or mark == hold.booking_mark end
   local slots = slots_of(hold.buyer)
@@ -38,7 +38,7 @@ local function keeps_all(hold)
     if not is_its_own(slot_in(slots, slot)) then return false end
   end
   for _, unit in ipairs(hold.units) do
-    if not is_its_own(owner_of(unit[1], unit[2])) then return false end
+    if not count.types[unit[1]] or not is_its_own(owner_of(unit[1], unit[2])) then return false end
   end
   return true
 end

@@ -27,12 +27,12 @@ for _, want in ipairs(request.wanted) do
   if not stored then return { 'unknown_ticket_type', code } end
   local offered = cjson.decode(stored)
   bounds[code], prices[code] = offered.bound, offered.price
-  for i, number in ipairs(seats) do
-    local named_before = false
-    for j = 1, i - 1 do named_before = named_before or seats[j] == number end
-    if named_before or redis.call('GETBIT', taken_key(code), number) == 1 then
+  local named = {}
+  for _, number in ipairs(seats) do
+    if named[number] or redis.call('GETBIT', taken_key(code), number) == 1 then
       unavailable[#unavailable + 1] = { code, number }
     end
+    named[number] = true
   end
   if #unavailable == 0 and redis.call('BITCOUNT', taken_key(code)) - 1 + #seats + quantity > offered.bound then
     return deny(now, { 'sold_out', code })
@@ -42,11 +42,15 @@ end
 if #unavailable > 0 then return deny(now, { 'tickets_unavailable', cjson.encode(unavailable) }) end
 
 local limit, slots, stored_slots = tonumber(redis.call('HGET', TERMS, 'limit')), {}, slots_of(request.buyer)
-for slot = 1, limit do
-  if #slots == wanted then break end
-  if is_free(slot_in(stored_slots, slot)) then slots[#slots + 1] = slot end
+local has = 0 -- slots beyond a limit that was lowered, too
+for slot = 1, math.max(limit, #stored_slots / 8) do
+  if not is_free(slot_in(stored_slots, slot)) then
+    has = has + 1
+  elseif #slots < wanted then
+    slots[#slots + 1] = slot
+  end
 end
-if #slots < wanted then return deny(now, { 'limit_reached' }) end
+if has + wanted > limit then return deny(now, { 'limit_reached' }) end
 
 local units = {}
 for _, want in ipairs(request.wanted) do

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from pymongo.database import Database
 from redis import Redis
 
 from booking_svc import domain
@@ -17,6 +18,7 @@ from booking_svc.contract import (
 )
 from booking_svc.holds import Holds
 from booking_svc.offer import Offer
+from rabbitmq.database import Document
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
 from tests.integration.booking_svc.process import Process
@@ -170,6 +172,28 @@ def test_unit_of_a_write_slower_than_its_hold_is_sold_once(
     with pytest.raises(SoldOut):
         process.box_office.book("cy", new_id(), concert_id, items(standing=1))
     assert len(list(bookings.sold(concert_id))) == 2
+
+
+def test_refused_requests_leave_nothing_behind(
+    process: Process, redis: Redis, mongo: Database[Document], concert_id: str
+) -> None:
+    process.inventory.set_terms(terms(concert_id, capacities={"standing": 1}))
+    process.box_office.book("ada", new_id(), concert_id, items(standing=1))
+    with pytest.raises(SoldOut):
+        process.box_office.book("bob", new_id(), concert_id, items(standing=1))
+
+    def what_is_there() -> tuple[int, dict[bytes, int | None]]:
+        keys = list(redis.scan_iter(f"{{{concert_id}}}*", count=1000))
+        documents = mongo["bookings"].count_documents({"concert_id": concert_id})
+        return documents, {key: redis.memory_usage(key) for key in keys}
+
+    before = what_is_there()
+    for _ in range(50):
+        with pytest.raises(SoldOut):
+            process.box_office.book(new_id(), new_id(), concert_id, items(standing=1))
+        with pytest.raises(SoldOut):
+            process.box_office.hold(new_id(), new_id(), concert_id, items(standing=1))
+    assert what_is_there() == before
 
 
 def test_sales_close_between_hold_and_write(

@@ -230,7 +230,7 @@ def no_admission(arena: Arena) -> Iterator[None]:
             ("redis.call('BITCOUNT', taken_key(code)) - 1 + #seats + quantity > offered.bound", "false"),
             ("or redis.call('GETBIT', taken_key(code), number) == 1", ""),
             ("redis.call('BITPOS', taken_key(code), 0)", "math.random(1, bounds[code])"),
-            ("if is_free(slot_in(stored_slots, slot)) then", "if true then"),
+            ("if not is_free(slot_in(stored_slots, slot)) then", "if false then"),
         ):
             changes.enter_context(changed_script(arena, text, other))
         yield

@@ -189,6 +189,16 @@ class HoldsContract:
         assert shop.refused("ada", items(standing=1), LimitReached)
         poll(lambda: not shop.refused("ada", items(standing=1), LimitReached))
 
+    def test_limit_counts_a_hold_for_as_long_as_it_lasts(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(limit=1)
+        shop.load()
+        shop.hold("first", "ada", items(standing=1), life=ENOUGH)
+        shop.hold("other", "bob", items(standing=1), life=ENOUGH)
+        shop.holds.extend(shop.id, "first", "ada")
+        poll(lambda: raises(HoldExpired, lambda: shop.holds.find(shop.id, "other", "bob")))  # so long has passed
+        with pytest.raises(LimitReached):
+            shop.hold("second", "ada", items(standing=1))
+
     # --- the same request again
 
     def test_hold_asked_for_again_is_the_same_hold(self, small: Stall) -> None:
@@ -439,11 +449,11 @@ class HoldsContract:
 
     def test_seat_states_are_told_again_when_they_have_changed(self, theatre: Stall) -> None:
         sizes = {"balcony": 12}
-        tag, letters = theatre.holds.seats(theatre.id, sizes, None)
+        tag, version, letters = theatre.holds.seats(theatre.id, sizes, None)
         assert letters is not None
-        assert theatre.holds.seats(theatre.id, sizes, tag) == (tag, None)
+        assert theatre.holds.seats(theatre.id, sizes, tag) == (tag, version, None)
         theatre.hold("h", "bob", seats("balcony", "B-2-6"))
-        changed, letters = theatre.holds.seats(theatre.id, sizes, tag)
+        changed, _, letters = theatre.holds.seats(theatre.id, sizes, tag)
         assert changed != tag and letters is not None
         theatre.holds.release_hold(theatre.id, "h", "bob")
         assert theatre.holds.seats(theatre.id, sizes, changed).letters is not None
@@ -659,6 +669,27 @@ class HoldsContract:
         shop.load(sold, terms(shop.id, version=2, capacities={"standing": 3, "lawn": 9}))
         assert shop.available() == {"standing": 3, "lawn": 9}
         shop.hold("h", "ada", items(lawn=1))
+
+    def test_hold_of_what_newer_terms_do_not_offer_is_lost(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(version=1, limit=3)
+        shop.hold("lost", "ada", items(balcony=1, standing=1))
+        shop.hold("kept", "ada", items(standing=1))
+        shop.load(on_sale=terms(shop.id, version=2, capacities={"standing": 3}, limit=3))
+        with pytest.raises(HoldExpired):
+            shop.holds.find(shop.id, "lost", "ada")
+        assert shop.holds.find(shop.id, "kept", "ada").taken.buyer == "ada"
+        assert shop.available() == {"standing": 2}
+        shop.hold("next", "ada", items(standing=2))
+
+    def test_lower_limit_counts_what_was_bought_before(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(version=1, limit=4)
+        first, second = shop.hold("first", "ada", items(standing=1)), shop.hold("second", "ada", items(standing=1))
+        assert (first.taken.slots, second.taken.slots) == ([1], [2])
+        shop.holds.release_hold(shop.id, "first", "ada")
+        shop.load(on_sale=terms(shop.id, version=2, limit=1))
+        assert shop.refused("ada", items(standing=1), LimitReached)
+        shop.holds.release_hold(shop.id, "second", "ada")
+        shop.hold("third", "ada", items(standing=1))
 
     def test_newer_terms_reopen_sales(self, stall: Callable[..., Stall]) -> None:
         shop = stall(version=1, closes_in=timedelta(seconds=-1))

@@ -258,7 +258,7 @@ class ModelOfHolds:
         concert = self.redis.look(concert_id)
         tag = f"{id(concert)}.{concert.changes}"
         if tag == known:
-            return SeatStates(tag, None)
+            return SeatStates(tag, concert.offer.version, None)
 
         def letter(code: str, number: int) -> str:
             if number in concert.offer.blocked(code):
@@ -266,7 +266,8 @@ class ModelOfHolds:
             owner = concert.owners.get(Unit(code, number))
             return "a" if owner is None else "h" if owner in concert.holds else "b"
 
-        return SeatStates(tag, {c: "".join(letter(c, n) for n in range(1, size + 1)) for c, size in sizes.items()})
+        letters = {c: "".join(letter(c, n) for n in range(1, size + 1)) for c, size in sizes.items()}
+        return SeatStates(tag, concert.offer.version, letters)
 
     def _on_sale(self, concert_id: str) -> Concert:
         concert, now = self.redis.look(concert_id), self.redis.now()
@@ -301,9 +302,10 @@ class ModelOfHolds:
             raise self._refusal(concert, SeatsTaken(taken_seats))
         wanted = sum(w.quantity + len(w.seats) for w in request.wanted)
         limit = offer.terms["max_tickets_per_user"]
-        slots = [slot for slot in range(1, limit + 1) if (request.buyer, slot) not in concert.owners][:wanted]
-        if len(slots) < wanted:
+        has = sum(not isinstance(claim, Unit) and claim[0] == request.buyer for claim in concert.owners)
+        if has + wanted > limit:
             raise self._refusal(concert, LimitReached())
+        slots = [slot for slot in range(1, limit + 1) if (request.buyer, slot) not in concert.owners][:wanted]
         taken = Taken(request.buyer, slots, [])
         for want in request.wanted:
             for unit in chosen(concert, want):
@@ -359,7 +361,8 @@ class ModelOfCounts:
         now, before = self.redis.now(), self.redis.concerts.get(count.concert_id)
         for hold in before.holds.values() if before else ():
             owned = {loaded.owners.get(claim) for claim in claims(hold.taken)}
-            if (hold.booking or now < hold.expires) and owned <= {None, hold.owner, hold.owns_as}:
+            offered = {unit.ticket_type for unit in hold.taken.units} <= offer.types.keys()
+            if (hold.booking or now < hold.expires) and offered and owned <= {None, hold.owner, hold.owns_as}:
                 loaded.holds[hold.owner] = hold
                 if None in owned:
                     take(loaded, hold.owns_as, hold.taken)

@@ -716,6 +716,15 @@ def test_older_terms_change_nothing(theatre: Theatre) -> None:
     assert theatre.available() == {"standing": 1}
 
 
+def test_seat_map_is_that_of_the_newest_terms_though_another_process_set_them() -> None:
+    theatre = Theatre(seating={"balcony": hall("1")})
+    known = theatre.terms.newest(theatre.concert_id)
+    theatre.inventory.set_terms(terms(theatre.concert_id, version=2, seating={"balcony": hall("1", "2")}))
+    theatre.terms.known = lambda _: known  # type: ignore[method-assign]  # as this process remembers them
+    types = theatre.inventory.seats(theatre.concert_id, None)["ticket_types"]
+    assert types and types[0]["states"] == "a" * 12
+
+
 def test_seat_map_is_told_again_only_when_it_changed() -> None:
     theatre = Theatre(seating={"balcony": hall("1", blocked_seats=["B-1-6"])})
     first = theatre.inventory.seats(theatre.concert_id, None)
