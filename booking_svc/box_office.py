@@ -17,9 +17,10 @@ from booking_svc.contract import (
     Refusal,
     SalesClosed,
 )
-from booking_svc.domain import BookingDocument, Purchase
-from booking_svc.holds import Hold, Holds
+from booking_svc.domain import BookingDocument, Hold, HoldKey, Purchase
+from booking_svc.holds import Holds
 from booking_svc.inventory import Inventory
+from booking_svc.offer import Offer
 from booking_svc.terms import Terms
 from rabbitmq.errors import Unavailable
 
@@ -33,7 +34,12 @@ ATTEMPTS = 20
 
 
 class BoxOffice:
-    """Joins the inventory and the bookings. *now* is the service's clock; it dates events and decides nothing."""
+    """
+    Joins the inventory and the bookings. *now* is the service's clock; it dates events and decides nothing.
+
+    Beside the refusals named, each method may raise Unavailable, RedisError and PyMongoError: a server did not answer.
+    Whether a booking was made, the same key will tell.
+    """
 
     def __init__(
         self,
@@ -59,38 +65,37 @@ class BoxOffice:
             IdempotencyKeyReused, ConcertNotFound, UnknownTicketType, UnknownSeat, SoldOut, TicketsUnavailable,
             LimitReached, NotOnSaleYet, SalesClosed, ConcertCancelled
         """
-        hold_id = domain.hold_id(user_id, idempotency_key, concert_id)
-        request = self._inventory.request(user_id, concert_id, items)
-        return self._as_seen(hold_id, concert_id, lambda holds: holds.place(concert_id, hold_id, request))
+        nonce = domain.hold_nonce(user_id, idempotency_key)
+        request = self._inventory.hold_request(user_id, concert_id, items)
+        hold = self._inventory.ask(concert_id, lambda holds: holds.place(concert_id, nonce, request))
+        return self._as_seen(HoldKey(concert_id, nonce, hold.born), hold)
 
     def find_hold(self, user_id: str, hold_id: str) -> contract.Hold:
         """
         Raises:
-            HoldNotFound, HoldExpired
+            HoldNotFound, HoldExpired, ConcertNotFound
         """
-        concert_id = domain.concert_of_hold(user_id, hold_id)
-        return self._as_seen(hold_id, concert_id, lambda holds: holds.find(concert_id, hold_id, user_id))
+        key = domain.read_hold_id(user_id, hold_id)
+        return self._as_seen(key, self._inventory.ask(key.concert_id, lambda holds: holds.find(key, user_id)))
 
     def extend_hold(self, user_id: str, hold_id: str) -> contract.Hold:
         """
         Raises:
-            HoldNotFound, HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+            HoldNotFound, HoldExpired, RequestInProgress, ConcertNotFound, NotOnSaleYet, SalesClosed, ConcertCancelled
         """
-        concert_id = domain.concert_of_hold(user_id, hold_id)
-        return self._as_seen(hold_id, concert_id, lambda holds: holds.extend(concert_id, hold_id, user_id))
+        key = domain.read_hold_id(user_id, hold_id)
+        return self._as_seen(key, self._inventory.ask(key.concert_id, lambda holds: holds.extend(key, user_id)))
 
     def release_hold(self, user_id: str, hold_id: str) -> None:
         """
         Raises:
-            HoldNotFound, RequestInProgress
+            HoldNotFound, RequestInProgress, ConcertNotFound
         """
-        concert_id = domain.concert_of_hold(user_id, hold_id)
-        self._inventory.ask(concert_id, lambda holds: holds.release_hold(concert_id, hold_id, user_id))
+        key = domain.read_hold_id(user_id, hold_id)
+        self._inventory.ask(key.concert_id, lambda holds: holds.release_hold(key, user_id))
 
-    def _as_seen(self, hold_id: str, concert_id: str, ask: Callable[[Holds], Hold]) -> contract.Hold:
-        hold = self._inventory.ask(concert_id, ask)
-        offer = self._terms.at_least(concert_id, hold.version)
-        return domain.hold_as_seen(hold_id, hold.items, hold.taken, hold.prices, hold.expires_at, offer)
+    def _as_seen(self, key: HoldKey, hold: Hold) -> contract.Hold:
+        return domain.hold_as_seen(key, hold, self._terms.at_least(key.concert_id, hold.version))
 
     # --- bookings
 
@@ -101,10 +106,10 @@ class BoxOffice:
         concert_id: str,
         items: Sequence[Item],
         request_id: str | None = None,
-        resumed: bool = False,
+        redelivered: bool = False,
     ) -> Booked:
         """
-        Hold the tickets, write the booking, mark them sold. *resumed* takes over from a process that died over it.
+        Hold the tickets, write the booking, mark them sold. See `Holds.place_for_booking` for *redelivered*.
 
         Returns:
             the booking, and whether it is the answer to an earlier request with the same key.
@@ -112,24 +117,23 @@ class BoxOffice:
         Raises:
             IdempotencyKeyReused, RequestInProgress, ConcertNotFound, UnknownTicketType, UnknownSeat, SoldOut,
             TicketsUnavailable, LimitReached, NotOnSaleYet, SalesClosed, ConcertCancelled: nothing was booked.
-            Unavailable, RedisError, PyMongoError: whether it was booked, the same key will tell.
         """
         purchase = Purchase(user_id, idempotency_key, domain.fingerprint(concert_id, items), request_id)
 
-        def write() -> Booked:
-            request = self._inventory.request(user_id, concert_id, items)
+        def book_items() -> Booked:
+            request = self._inventory.hold_request(user_id, concert_id, items)
             for _ in range(ATTEMPTS):
                 hold = self._inventory.ask(
                     concert_id,
-                    lambda holds: holds.place_for_booking(concert_id, purchase.booking_id, request, resumed),
+                    lambda holds: holds.place_for_booking(concert_id, purchase.booking_id, request, redelivered),
                 )
                 try:
-                    return self._write(purchase, concert_id, hold)
+                    return self._book_held(purchase, concert_id, hold)
                 except ClaimTaken:  # Redis was wrong about a unit, and knows better now
                     continue
             raise Unavailable("booking_svc")
 
-        return self._once(purchase, write)
+        return self._earlier(purchase) or self._unless_booked(purchase, book_items)
 
     def book_hold(
         self,
@@ -137,78 +141,86 @@ class BoxOffice:
         idempotency_key: str,
         hold_id: str,
         request_id: str | None = None,
-        resumed: bool = False,
+        redelivered: bool = False,
     ) -> Booked:
         """
         Write the booking of what the user holds, mark it sold.
 
         Raises:
-            IdempotencyKeyReused, RequestInProgress, HoldNotFound, HoldExpired, SalesClosed, ConcertCancelled:
-                nothing was booked.
-            Unavailable, RedisError, PyMongoError: whether it was booked, the same key will tell.
+            IdempotencyKeyReused, RequestInProgress, HoldNotFound, HoldExpired, ConcertNotFound, NotOnSaleYet,
+            SalesClosed, ConcertCancelled: nothing was booked.
         """
-        concert_id = domain.concert_of_hold(user_id, hold_id)
         purchase = Purchase(user_id, idempotency_key, domain.fingerprint(hold_id), request_id, hold_id)
 
-        def write() -> Booked:
+        def book_hold() -> Booked:
+            key = domain.read_hold_id(user_id, hold_id)
             hold = self._inventory.ask(
-                concert_id,
-                lambda holds: holds.begin_booking(concert_id, hold_id, user_id, purchase.booking_id, resumed),
+                key.concert_id, lambda holds: holds.begin_booking(key, user_id, purchase.booking_id, redelivered)
             )
             try:
-                return self._write(purchase, concert_id, hold)
+                return self._book_held(purchase, key.concert_id, hold)
             except ClaimTaken as taken:  # Redis had lost what was sold, and with it what was held
                 raise HoldExpired from taken
 
-        return self._once(purchase, write)
+        return self._earlier(purchase) or self._unless_booked(purchase, book_hold)
 
-    def _once(self, purchase: Purchase, write: Callable[[], Booked]) -> Booked:
-        """What *write* returns, unless the purchase is booked already, or is by another process in this moment."""
+    def _earlier(self, purchase: Purchase) -> Booked | None:
+        """The answer to an earlier request with the same key."""
         earlier = self._bookings.find(purchase.booking_id)
-        if earlier is None:
-            try:
-                return write()
-            except Refusal:
-                earlier = self._bookings.find(purchase.booking_id)
-                if earlier is None:
-                    raise
-        return _replay(earlier, purchase)
+        return None if earlier is None else _replay(earlier, purchase)
 
-    def _write(self, purchase: Purchase, concert_id: str, hold: Hold) -> Booked:
+    def _unless_booked(self, purchase: Purchase, book: Callable[[], Booked]) -> Booked:
+        """What *book* returns; if it refuses, the same request may have been faster elsewhere, and taken the last."""
+        try:
+            return book()
+        except Refusal:
+            if earlier := self._earlier(purchase):
+                return earlier
+            raise
+
+    def _book_held(self, purchase: Purchase, concert_id: str, hold: Hold) -> Booked:
         """
         Write the booking of what is held for it, and tell Redis what became of it.
 
         Raises:
             SalesClosed, ClaimTaken: it was not written; the hold is released.
+            IdempotencyKeyReused: it was written before, by another request.
         """
         offer = self._terms.at_least(concert_id, hold.version)
-        draft = domain.draft(purchase, hold.items, hold.taken, hold.prices, offer, self._now())
+        draft = domain.draft(purchase, hold, offer, self._now())
         try:
             stored = self._bookings.confirm(draft, purchase.request_id)
         except SalesClosed:
-            self._holds.release(concert_id, purchase.booking_id, hold.taken, purchase.hold_id)
+            self._holds.release(concert_id, purchase.booking_id, hold.taken, hold.mark)
             raise
         except ClaimTaken as taken:
             log.warning("MongoDB had sold a claim of %s that Redis thought free", concert_id)
             if taken.owner is not None:
                 self._inventory.tell_sold(concert_id, taken.owner, offer.taken_by(taken.claims))
-            self._holds.release(concert_id, purchase.booking_id, hold.taken, purchase.hold_id)
+            self._holds.release(concert_id, purchase.booking_id, hold.taken, hold.mark)
             raise
-        replayed = stored["tickets"] != draft["tickets"]  # another request with this key was faster
-        kept = stored["claims"] if stored["status"] == "confirmed" else []
-        spare = [claim for claim in draft["claims"] if claim not in kept]
         try:
-            if spare:
-                self._holds.release(concert_id, stored["_id"], offer.taken_by(spare), purchase.hold_id)
-            elif not self._holds.settle(concert_id, stored["_id"], purchase.hold_id):
-                self._inventory.tell_sold(concert_id, stored["_id"], hold.taken)
+            self._settle(hold, draft, stored, offer)
         except RedisError as error:  # the booking stands; when its hold ends, MongoDB is asked
             log.warning("booking %s is written, its hold is left to expire: %s", stored["_id"], error)
-        return _replay(stored, purchase) if replayed else (stored, False)
+        return (stored, False) if stored["tickets"] == draft["tickets"] else _replay(stored, purchase)
 
-    def cancel(self, user_id: str, booking_id: str, request_id: str | None = None) -> BookingDocument:
+    def _settle(self, hold: Hold, draft: BookingDocument, stored: BookingDocument, offer: Offer) -> None:
+        """What the booking owns is sold; what was held beside it, if the same request was faster elsewhere, is free."""
+        kept = stored["claims"] if stored["status"] == "confirmed" else []
+        spare = [claim for claim in draft["claims"] if claim not in kept]
+        if spare:
+            self._holds.release(offer.concert_id, stored["_id"], offer.taken_by(spare), hold.mark)
+        elif not self._holds.settle(offer.concert_id, stored["_id"], hold.mark):
+            self._inventory.tell_sold(offer.concert_id, stored["_id"], offer.taken_by(kept))
+
+    def cancel(
+        self, user_id: str, booking_id: str, request_id: str | None = None, redelivered: bool = False
+    ) -> BookingDocument:
         """
         Give the tickets of the user's own booking back.
+
+        *redelivered*: another process may have done it for this very request, and died before its answer.
 
         Raises:
             BookingNotFound, AlreadyCancelled, NotCancellable
@@ -218,8 +230,11 @@ class BoxOffice:
         event = domain.cancelled_event(booking, self._now(), request_id)
         cancelled = self._bookings.cancel(booking_id, closes, event, by=user_id)
         if cancelled is None:
-            again = self._bookings.of_user(user_id, booking_id)
-            raise AlreadyCancelled(booking_id) if again["status"] == "cancelled" else NotCancellable(booking_id)
+            cancelled = self._bookings.of_user(user_id, booking_id)
+            if cancelled["status"] != "cancelled":
+                raise NotCancellable(booking_id)
+            if not redelivered or request_id is None or cancelled["history"][-1]["request_id"] != request_id:
+                raise AlreadyCancelled(booking_id)
         try:
             self.release(cancelled["concert_id"], booking_id, cancelled["claims"])
         except RedisError as error:  # the event in the outbox does it later

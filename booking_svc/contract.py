@@ -146,7 +146,7 @@ class SeatedType(TypedDict):
     states: str
 
 
-#: What a letter of `SeatedType.states` stands for.
+#: What a letter of `SeatedType.states` stands for. While a hold is being booked its seats may be either held or booked.
 SEAT_STATES = {"a": "available", "h": "held", "b": "booked", "x": "blocked"}
 
 
@@ -181,7 +181,8 @@ class BookingService(Protocol):
 
     def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
         """
-        Keep all of *items* for the user, or nothing. The same key and items are the same hold while it lasts.
+        Keep all of *items* for the user, or nothing. The same key and items are the same hold while it lasts;
+        afterwards they make another.
 
         Raises:
             IdempotencyKeyReused, ConcertNotFound, UnknownTicketType, UnknownSeat, SoldOut, TicketsUnavailable,
@@ -191,7 +192,7 @@ class BookingService(Protocol):
     def get_hold(self, user_id: str, hold_id: str) -> Hold:
         """
         Raises:
-            HoldNotFound, HoldExpired
+            HoldNotFound, HoldExpired, ConcertNotFound
         """
 
     def extend_hold(self, user_id: str, hold_id: str) -> Hold:
@@ -199,7 +200,7 @@ class BookingService(Protocol):
         Keep it for ten minutes from now, at most thirty in all, and not past the close of sales.
 
         Raises:
-            HoldNotFound, HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+            HoldNotFound, HoldExpired, RequestInProgress, ConcertNotFound, NotOnSaleYet, SalesClosed, ConcertCancelled
         """
 
     def release_hold(self, user_id: str, hold_id: str) -> None:
@@ -207,7 +208,7 @@ class BookingService(Protocol):
         Give the tickets back before the hold expires; of a hold that is gone nothing is left to do.
 
         Raises:
-            HoldNotFound, RequestInProgress
+            HoldNotFound, RequestInProgress, ConcertNotFound
         """
 
     def book_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> BookingAnswer:
@@ -224,7 +225,8 @@ class BookingService(Protocol):
         Book what the user holds, at the hold's prices. The same key and hold get the same answer for ever.
 
         Raises:
-            IdempotencyKeyReused, RequestInProgress, HoldNotFound, HoldExpired, SalesClosed, ConcertCancelled
+            IdempotencyKeyReused, RequestInProgress, HoldNotFound, HoldExpired, ConcertNotFound, NotOnSaleYet,
+            SalesClosed, ConcertCancelled
         """
 
     def get_booking(self, user_id: str, booking_id: str) -> Booking:
@@ -286,7 +288,7 @@ class UnknownTicketType(Refusal):
 
 
 class UnknownSeat(Refusal):
-    """The ticket type has no such seat."""
+    """There is no such seat."""  # its arguments are what was taken for their names
 
 
 class SoldOut(Refusal):
@@ -298,7 +300,7 @@ class TicketsUnavailable(Refusal):
 
 
 class HoldExpired(Refusal):
-    """The hold has expired, or was released or booked; its tickets are no longer kept."""
+    """The hold is gone: it has expired, or was released, booked or lost. Its tickets are no longer kept."""
 
 
 class LimitReached(Refusal):
@@ -330,4 +332,4 @@ class IdempotencyKeyReused(Refusal):
 
 
 class RequestInProgress(Refusal):
-    """A request with the same Idempotency-Key is being worked on."""
+    """This request, or a booking of this hold, is being worked on."""

@@ -11,13 +11,15 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from booking_svc import marks
+from booking_svc.marks import mark_of
 from booking_svc.offer import Offer
-from booking_svc.scripts import BLOCKED, MARK, NOBODY, ORIGIN, Scripts, concert_key, mark_of
+from booking_svc.scripts import Scripts, concert_key
 from rabbitmq.times import from_wire
 
 # All in milliseconds.
 #: Who counts and is not heard of for so long has died. Shorter than anybody waits for a count (stocktake.PATIENCE).
-COUNTING = 2_000
+LEASE = 2_000
 #: What a count that was never put in force leaves behind vanishes by itself.
 STAGED = 60_000
 #: After a loss of Redis all is counted again so much later: no write that began before is still under way then.
@@ -51,10 +53,11 @@ class Counts:
     def begin(self, concert_id: str) -> Count | None:
         """The count, to be loaded or ended; None when another process is at it."""
         token = secrets.token_hex(8)
-        answer = self._scripts.run("begin_count", concert_id, token, COUNTING)
+        answer = self._scripts.run("begin_count", concert_id, token, LEASE)
         return Count(concert_id, token, int(answer[1])) if answer[0] == b"begun" else None
 
     def is_running(self, concert_id: str) -> bool:
+        """Whether some process counts the concert now."""
         return bool(self._scripts.run("is_counting", concert_id)[0] == b"busy")
 
     def end(self, count: Count) -> None:
@@ -75,7 +78,7 @@ class Counts:
                 self._live(count)
         staged = self._stage(count, tally)
         terms, opens = offer.terms, offer.terms["sales_open_at"]
-        order = {
+        to_load = {
             "token": count.token,
             "begun": count.begun,
             "trust": TRUSTED,
@@ -92,7 +95,7 @@ class Counts:
             },
             "staged": staged,
         }
-        return bool(self._scripts.run("load", count.concert_id, json.dumps(order))[0] == b"loaded")
+        return bool(self._scripts.run("load", count.concert_id, json.dumps(to_load))[0] == b"loaded")
 
     def _stage(self, count: Count, tally: "Tally") -> list[str]:
         """Bring the tally, in pieces, under keys that nobody else reads yet; returns their names."""
@@ -112,7 +115,8 @@ class Counts:
         return concert_key(count.concert_id, "staged", count.token, name)
 
     def _live(self, count: Count) -> None:
-        self._redis.pexpire(concert_key(count.concert_id, "counting"), COUNTING)
+        """We are not dead. Should we have been taken for it, who counts instead is not harmed by this."""
+        self._redis.pexpire(concert_key(count.concert_id, "counting"), LEASE)
 
 
 class Tally:
@@ -126,11 +130,12 @@ class Tally:
         for code, ticket_type in offer.types.items():
             seats = offer.plans[code].size if code in offer.plans else 0
             self.bound[code] = seats or ticket_type["capacity"]
-            self._owners[code] = bytearray(ORIGIN) + NOBODY * seats
+            self._owners[code] = bytearray(marks.ORIGIN) + marks.NOBODY * seats
             for number in offer.blocked(code):
-                _put_mark(self._owners[code], number, BLOCKED)
+                _put_mark(self._owners[code], number, marks.BLOCKED)
 
     def add(self, booking_id: str, claims: Sequence[str]) -> None:
+        """The booking owns *claims*."""
         mark, taken = mark_of(booking_id).encode(), self._offer.taken_by(claims)
         slots = self.buyers.setdefault(taken.buyer, bytearray())
         for slot in taken.slots:
@@ -143,9 +148,9 @@ class Tally:
         texts: dict[str, bytes | bytearray] = {}
         for code, owners in self._owners.items():
             texts[f"owners:{code}"] = owners
-            units = len(owners) // MARK
-            marks = struct.unpack(f"{units}Q", owners)
-            texts[f"taken:{code}"] = _bitmap(units, (number for number, mark in enumerate(marks) if mark))
+            units = len(owners) // marks.SIZE
+            taken = (number for number, mark in enumerate(struct.unpack(f"{units}Q", owners)) if mark)
+            texts[f"taken:{code}"] = _bitmap(units, taken)
             if code in self._offer.plans:
                 firsts = [*(row.first for row in self._offer.plans[code].rows), self.bound[code] + 1]
                 texts[f"rows:{code}"] = b"".join(b"%07d" % first for first in firsts)
@@ -155,10 +160,10 @@ class Tally:
 
 
 def _put_mark(text: bytearray, position: int, mark: bytes) -> None:
-    start = position * MARK
-    if len(text) < start + MARK:
-        text.extend(bytes(start + MARK - len(text)))
-    text[start : start + MARK] = mark
+    start, end = position * marks.SIZE, (position + 1) * marks.SIZE
+    if len(text) < end:
+        text.extend(bytes(end - len(text)))
+    text[start:end] = mark
 
 
 def _bitmap(size: int, numbers: Iterable[int]) -> bytearray:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -27,12 +29,6 @@ SERVICE = "booking_svc"
 BOOKING_NAMESPACE = UUID("6f1d9a52-2c0e-4a53-9a4e-4d6d2f0f7d11")
 #: Crockford's base 32: no I, L, O or U, so that a reference survives being read over the telephone.
 REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-#: What may become of a booking; every such step is a conditional write of bookings.py, entered in its history.
-NEXT_STATES = {
-    "refused": {"refused", "confirmed"},  #: sales had closed; no booking, and the key may try again
-    "confirmed": {"cancelled"},
-    "cancelled": set[str](),
-}
 
 #: A booking as MongoDB stores it (see bookings.py for its fields).
 BookingDocument = dict[str, Any]
@@ -52,28 +48,56 @@ class Purchase(NamedTuple):
         return booking_id(self.user_id, self.idempotency_key)
 
 
+class HoldKey(NamedTuple):
+    """Which hold: of several that one nonce makes, one after the other, the one that was *born* then."""
+
+    concert_id: str
+    nonce: str
+    born: int  #: ms since 1970, by Redis' clock
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Tickets kept for one owner, at these prices; *version* says which terms are in force now."""
+
+    mark: str
+    born: int  #: ms since 1970, by Redis' clock
+    version: int
+    taken: Taken
+    items: list[Item]
+    prices: dict[str, Money]
+    expires_at: datetime
+
+
 def booking_id(user_id: str, idempotency_key: str) -> str:
     """The booking that this key of this user stands for: a repeated request meets its own booking."""
     return str(uuid5(BOOKING_NAMESPACE, f"{user_id}:{idempotency_key}"))
 
 
-def hold_id(user_id: str, idempotency_key: str, concert_id: str) -> str:
-    """The hold that this key stands for. It names its concert, and only its buyer's id fits its last digits."""
-    nonce = _hash(f"{user_id}:{idempotency_key}", 12)
-    return f"{concert_id}-{nonce}{_hash(f'{concert_id}:{user_id}:{nonce}', 4)}"
+def hold_nonce(user_id: str, idempotency_key: str) -> str:
+    """What a hold made by this key of this user is called within its concert; only one lasts at a time."""
+    return _hash(f"{user_id}:{idempotency_key}", 12)
 
 
-def concert_of_hold(user_id: str, hold_id: str) -> str:
+def hold_id(user_id: str, key: HoldKey) -> str:
+    """The hold's id, an opaque text. It names its concert, and only its buyer's id fits its last digits."""
+    check = _hash(f"{key.concert_id}:{user_id}:{key.nonce}:{key.born}", 4)
+    return f"{key.concert_id}-{key.nonce}{key.born:011x}{check}"
+
+
+def read_hold_id(user_id: str, text: str) -> HoldKey:
     """
-    The concert that the user's own hold is of. Whether it still lasts is the inventory's to say.
+    What the id of the user's own hold names. Whether it still lasts is the inventory's to say.
 
     Raises:
         HoldNotFound: it is somebody else's, or no hold at all.
     """
-    concert_id, _, rest = hold_id.rpartition("-")
-    if not concert_id or rest[24:] != _hash(f"{concert_id}:{user_id}:{rest[:24]}", 4):
-        raise HoldNotFound(hold_id)
-    return concert_id
+    read = re.fullmatch(r"(.+)-([0-9a-f]{24})([0-9a-f]{11})[0-9a-f]{8}", text)
+    if read is not None:
+        key = HoldKey(read[1], read[2], int(read[3], 16))
+        if hold_id(user_id, key) == text:
+            return key
+    raise HoldNotFound(text)
 
 
 def _hash(text: str, size: int) -> str:
@@ -93,45 +117,36 @@ def reference(booking_id: str) -> str:
     return "-".join(letters[i : i + 3] for i in range(0, 9, 3))
 
 
-def held_tickets(taken: Taken, prices: Mapping[str, Money], offer: Offer) -> list[HeldTicket]:
-    """A ticket for each unit, at the price of its type."""
+def held_tickets(hold: Hold, offer: Offer) -> list[HeldTicket]:
+    """A ticket for each unit, at the hold's price of its type."""
     return [
         HeldTicket(
-            number=number, ticket_type=unit.ticket_type, seat=offer.seat_of(unit), price=prices[unit.ticket_type]
+            number=number, ticket_type=unit.ticket_type, seat=offer.seat_of(unit), price=hold.prices[unit.ticket_type]
         )
-        for number, unit in enumerate(taken.units, start=1)
+        for number, unit in enumerate(hold.taken.units, start=1)
     ]
 
 
-def hold_as_seen(
-    hold_id: str, items: list[Item], taken: Taken, prices: Mapping[str, Money], expires_at: datetime, offer: Offer
-) -> contract.Hold:
+def hold_as_seen(key: HoldKey, hold: Hold, offer: Offer) -> contract.Hold:
     """The hold as its buyer sees it."""
-    tickets = held_tickets(taken, prices, offer)
+    tickets = held_tickets(hold, offer)
     return contract.Hold(
-        id=hold_id,
+        id=hold_id(hold.taken.buyer, key),
         concert_id=offer.concert_id,
-        items=items,
+        items=hold.items,
         tickets=tickets,
         total=total(tickets),
-        expires_at=to_wire(expires_at),
+        expires_at=to_wire(hold.expires_at),
     )
 
 
-def draft(
-    purchase: Purchase,
-    items: Sequence[Item],
-    taken: Taken,
-    prices: Mapping[str, Money],
-    offer: Offer,
-    now: datetime,
-) -> BookingDocument:
+def draft(purchase: Purchase, hold: Hold, offer: Offer, now: datetime) -> BookingDocument:
     """
-    The document of a booking that owns *taken*, sold by *offer*, with its event waiting in its outbox.
+    The document of a booking of what is held, sold by *offer*, with its event waiting in its outbox.
 
     MongoDB's clock adds `status`, `confirmed_at` and `history` in the write.
     """
-    tickets = [Ticket(**ticket, code=secrets.token_urlsafe(16)) for ticket in held_tickets(taken, prices, offer)]
+    tickets = [Ticket(**ticket, code=secrets.token_urlsafe(16)) for ticket in held_tickets(hold, offer)]
     document: BookingDocument = {
         "_id": purchase.booking_id,
         "concert_id": offer.concert_id,
@@ -141,9 +156,9 @@ def draft(
         "hold_id": purchase.hold_id,
         "reference": reference(purchase.booking_id),
         "concert": offer.terms["concert"],
-        "items": list(items),
+        "items": hold.items,
         "tickets": tickets,
-        "claims": offer.claims_of(taken),
+        "claims": offer.claims_of(hold.taken),
         "total": total(tickets),
         "schedule_version": offer.version,
         "sales_close_at": offer.closes,

@@ -8,13 +8,15 @@ here it has the shape that the rest of the service knows.
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from booking_svc.contract import Availability, Item, Money, TicketTypeAvailability
-from booking_svc.offer import Taken, Unit, Wanted
-from booking_svc.scripts import BLOCKED, MARK, NOBODY, HoldRecord, Scripts, mark_of
+from booking_svc import marks
+from booking_svc.contract import Availability, Item, TicketTypeAvailability
+from booking_svc.domain import Hold, HoldKey
+from booking_svc.marks import mark_of
+from booking_svc.offer import Taken, Wanted
+from booking_svc.scripts import Doubt, Scripts, taken_in
 from rabbitmq.times import to_wire, to_wire_or_none
 
 # All in milliseconds.
@@ -26,32 +28,13 @@ WRITING = 10_000
 BUSY = 3_000
 
 
-class Request(NamedTuple):
+class HoldRequest(NamedTuple):
     """What a buyer asks of the inventory. The *fingerprint* tells another request with the same owner."""
 
     buyer: str
     items: Sequence[Item]
     wanted: Sequence[Wanted]
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Tickets kept for one owner; *version* says which terms are in force."""
-
-    version: int
-    taken: Taken
-    items: list[Item]
-    prices: dict[str, Money]
-    expires_at: datetime
-
-
-class Doubt(NamedTuple):
-    """A hold that somebody began to book and nobody works at any more."""
-
-    mark: str
-    booking_id: str
-    taken: Taken
 
 
 class SeatStates(NamedTuple):
@@ -63,96 +46,107 @@ class SeatStates(NamedTuple):
 
 
 class Holds:
-    """The inventory of every concert in one Redis. Each question may also raise what `Scripts.run` raises."""
+    """The holds of every concert in one Redis. Each question may also raise what `Scripts.run` raises."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
-    def place(self, concert_id: str, owner: str, request: Request, life: int = LIFE) -> Hold:
+    def place(self, concert_id: str, nonce: str, request: HoldRequest, life: int = LIFE) -> Hold:
         """
         Keep every ticket that is wanted, and as many of the buyer's slots, or nothing.
 
-        The same owner's request, repeated, is answered by the same hold.
+        The request, repeated with the same nonce, is answered by the same hold while it lasts.
 
         Raises:
             ConcertCancelled, NotOnSaleYet, SalesClosed, SoldOut, SeatsTaken, LimitReached, UnknownTicketType,
             IdempotencyKeyReused: nothing was changed.
         """
-        return self._place(concert_id, request, {"mark": mark_of(owner), "life": life})
+        return self._place(concert_id, request, {"mark": mark_of(nonce), "life": life})
 
     def place_for_booking(
-        self, concert_id: str, booking_id: str, request: Request, resumed: bool = False, life: int = WRITING
+        self, concert_id: str, booking_id: str, request: HoldRequest, redelivered: bool = False, life: int = WRITING
     ) -> Hold:
         """
-        Keep them while the booking is written; *resumed* takes over from a request that ended in the middle.
+        Keep them while the booking is written.
+
+        *redelivered*: RabbitMQ took the request from a process that had it; do not wait for that one. If it still
+        writes, both write the same document.
 
         Raises:
             RequestInProgress: a request for this booking is at work.
             and what `place` raises.
         """
-        booking = {"booking": booking_id, "busy": BUSY, "resumed": resumed}
+        booking = {"booking": booking_id, "busy": BUSY, "redelivered": redelivered}
         return self._place(concert_id, request, {"mark": mark_of(booking_id), "life": life, **booking})
 
-    def _place(self, concert_id: str, request: Request, more: dict[str, Any]) -> Hold:
+    def _place(self, concert_id: str, request: HoldRequest, more: dict[str, Any]) -> Hold:
         asked = {**request._asdict(), "items": json.dumps(request.items), **more}
         return _hold(self._scripts.run("place_hold", concert_id, json.dumps(asked)))
 
     def begin_booking(
-        self, concert_id: str, hold_id: str, buyer: str, booking_id: str, resumed: bool = False, life: int = WRITING
+        self, key: HoldKey, buyer: str, booking_id: str, redelivered: bool = False, life: int = WRITING
     ) -> Hold:
         """
         Let the booking be written from the buyer's hold, which meanwhile neither expires nor is released.
 
         Raises:
-            HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+            HoldExpired, RequestInProgress, NotOnSaleYet, SalesClosed, ConcertCancelled
         """
-        booking = (booking_id, mark_of(booking_id), life, BUSY, int(resumed))
-        return _hold(self._scripts.run("begin_booking", concert_id, mark_of(hold_id), buyer, *booking))
+        booking = (booking_id, mark_of(booking_id), life, BUSY, int(redelivered))
+        return _hold(self._run_on("begin_booking", key, buyer, *booking))
 
-    def find(self, concert_id: str, hold_id: str, buyer: str) -> Hold:
+    def find(self, key: HoldKey, buyer: str) -> Hold:
         """
         Raises:
             HoldExpired
         """
-        return _hold(self._scripts.run("find_hold", concert_id, mark_of(hold_id), buyer))
+        return _hold(self._run_on("find_hold", key, buyer))
 
-    def extend(self, concert_id: str, hold_id: str, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
+    def extend(self, key: HoldKey, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
         """
         Keep it for *life* from now, but no longer than *longest* in all, and not past the close of sales.
 
         Raises:
-            HoldExpired, RequestInProgress, SalesClosed, ConcertCancelled
+            HoldExpired, RequestInProgress, NotOnSaleYet, SalesClosed, ConcertCancelled
         """
-        return _hold(self._scripts.run("extend_hold", concert_id, mark_of(hold_id), buyer, life, longest))
+        return _hold(self._run_on("extend_hold", key, buyer, life, longest))
 
-    def release_hold(self, concert_id: str, hold_id: str, buyer: str) -> None:
+    def release_hold(self, key: HoldKey, buyer: str) -> None:
         """
         Free what the buyer holds; repeating it changes nothing.
 
         Raises:
             RequestInProgress
         """
-        self._scripts.run("release_hold", concert_id, mark_of(hold_id), buyer)
+        self._run_on("release_hold", key, buyer)
 
-    def settle(self, concert_id: str, booking_id: str, hold_id: str | None = None) -> bool:
+    def _run_on(self, script: str, key: HoldKey, buyer: str, *more: Any) -> list[Any]:
+        return self._scripts.run(script, key.concert_id, mark_of(key.nonce), key.born, buyer, *more)
+
+    def settle(self, concert_id: str, booking_id: str, hold_mark: str) -> bool:
         """
-        The booking is written: what was held for it, or by *hold_id*, is sold.
+        The booking is written: what was held for it is sold.
 
         Returns:
             False if there is no such hold any more: it has expired, Redis lost it, or the booking is cancelled.
         """
-        answer = self._scripts.run("settle", concert_id, mark_of(hold_id or booking_id), booking_id)
-        return bool(answer[0] == b"settled")
+        return bool(self._scripts.run("settle", concert_id, hold_mark, booking_id)[0] == b"settled")
 
-    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_id: str | None = None) -> None:
-        """Free what is still the booking's of *taken*, held for it or sold; repeating it changes nothing."""
-        ends = mark_of(hold_id or booking_id)
-        self._scripts.run("release", concert_id, mark_of(booking_id), json.dumps(taken._asdict()), ends)
+    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
+        """
+        Free what is still the booking's of *taken*, held for it or sold; repeating it changes nothing.
+
+        It also ends the hold that the booking is made of, by default the one made for it alone.
+        """
+        self._run_for("release", concert_id, booking_id, taken, hold_mark)
 
     def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         """MongoDB says that the booking owns *taken*; whoever holds it loses it, and the hold it came from ends."""
-        ends = hold_mark or mark_of(booking_id)
-        self._scripts.run("mark_sold", concert_id, mark_of(booking_id), json.dumps(taken._asdict()), ends)
+        self._run_for("mark_sold", concert_id, booking_id, taken, hold_mark)
+
+    def _run_for(self, script: str, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None) -> None:
+        mark = mark_of(booking_id)
+        self._scripts.run(script, concert_id, booking_id, mark, json.dumps(taken._asdict()), hold_mark or mark)
 
     def abandon(self, concert_id: str, doubt: Doubt) -> None:
         """MongoDB does not have the booking: the hold is its buyer's again, or free."""
@@ -175,43 +169,40 @@ class Holds:
         )
 
     def seats(self, concert_id: str, sizes: dict[str, int], known: str | None) -> SeatStates:
-        """The state of each seat of the types in *sizes*, ticket type -> number of seats."""
+        """
+        The state of each seat of the types in *sizes*, ticket type -> number of seats.
+
+        While a booking is written from a hold, its seats are booked already.
+        """
         answer = self._scripts.run("seats", concert_id, known or "", *sizes)
         tag, version = answer[1].decode(), int(answer[2])
         if answer[0] == b"unchanged":
             return SeatStates(tag, version, None)
         held = dict.fromkeys(map(_number, answer[3]), "h")
-        letters = {**held, _number(NOBODY): "a", _number(BLOCKED): "x"}
+        letters = {**held, _number(marks.NOBODY): "a", _number(marks.BLOCKED): "x"}
         states = {}
         for (code, size), owners in zip(sizes.items(), answer[4:], strict=True):
-            marks = struct.unpack_from(f"{size}Q", owners.ljust((size + 1) * MARK, b"\0"), MARK)
-            states[code] = "".join([letters.get(mark, "b") for mark in marks])
+            owned_by = struct.unpack_from(f"{size}Q", owners.ljust((size + 1) * marks.SIZE, b"\0"), marks.SIZE)
+            states[code] = "".join([letters.get(mark, "b") for mark in owned_by])
         return SeatStates(tag, version, states)
-
-
-def doubt(record: HoldRecord) -> Doubt:
-    """What is to be found out of a hold that `InDoubt` names."""
-    return Doubt(record["mark"], record["booking"], _taken(record))
 
 
 def _hold(answer: list[bytes]) -> Hold:
     record = json.loads(answer[1])
     return Hold(
+        mark=record["mark"],
+        born=record["born"],
         version=int(answer[2]),
-        taken=_taken(record),
+        taken=taken_in(record),
         items=json.loads(record["items"]),
         prices=record["prices"],
         expires_at=_moment(record["expires"]),
     )
 
 
-def _taken(record: HoldRecord) -> Taken:
-    return Taken(record["buyer"], record["slots"], [Unit(code, number) for code, number in record["units"]])
-
-
 def _number(mark: bytes) -> int:
     """A mark as a number, which is compared faster."""
-    return int(struct.unpack("Q", mark.ljust(MARK, b"\0"))[0])
+    return int(struct.unpack("Q", mark.ljust(marks.SIZE, b"\0"))[0])
 
 
 def _moment(milliseconds: float) -> datetime:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from booking_svc import domain, holds
+from booking_svc import domain
 from booking_svc.bookings import Bookings
 from booking_svc.contract import (
     Availability,
@@ -16,18 +16,20 @@ from booking_svc.contract import (
     UnknownSeat,
     UnknownTicketType,
 )
-from booking_svc.holds import Holds, Request, SeatStates
-from booking_svc.offer import Offer, Taken, Unit
-from booking_svc.scripts import CountDue, HoldRecord, InDoubt, NotLoaded, SeatsTaken
-from booking_svc.stocktake import PATIENCE, Stocktake
+from booking_svc.holds import HoldRequest, Holds, SeatStates
+from booking_svc.offer import Offer, Taken
+from booking_svc.scripts import CountDue, Doubt, InDoubt, NotLoaded, SeatsTaken
+from booking_svc.stocktake import Stocktake
 from booking_svc.terms import Terms
 from rabbitmq.errors import Unavailable
 
 T = TypeVar("T")
+#: Seconds somebody waits for Redis to be made ready to answer.
+PATIENCE = 3.0
 
 
 class Inventory:
-    """Holds of concerts that Redis may have to be told about first."""
+    """What is left of each concert; it is counted, or MongoDB asked, when Redis cannot answer."""
 
     def __init__(self, holds: Holds, bookings: Bookings, terms: Terms, stocktake: Stocktake) -> None:
         self._holds = holds
@@ -36,12 +38,19 @@ class Inventory:
         self._stocktake = stocktake
 
     def set_terms(self, terms: SalesTerms) -> None:
-        """Sell by *terms* from now on, unless newer ones are in force."""
-        self._terms.set(terms)
-        self._stocktake.count(terms["concert_id"], again=True)
-
-    def request(self, user_id: str, concert_id: str, items: Sequence[Item]) -> Request:
         """
+        Sell by *terms* from now on, unless newer ones are in force.
+
+        Raises:
+            Unavailable, RedisError, PyMongoError: they may not be in force yet; set them again.
+        """
+        self._terms.set(terms)
+        self._stocktake.count(terms["concert_id"], time.monotonic() + PATIENCE, again=True)
+
+    def hold_request(self, user_id: str, concert_id: str, items: Sequence[Item]) -> HoldRequest:
+        """
+        What *items* ask of Redis.
+
         Raises:
             ConcertNotFound, UnknownTicketType, UnknownSeat
         """
@@ -49,7 +58,7 @@ class Inventory:
             wanted = self._terms.known(concert_id).wanted(items)
         except (UnknownTicketType, UnknownSeat):  # another process may have set newer terms
             wanted = self._terms.newest(concert_id).wanted(items)
-        return Request(user_id, items, wanted, domain.fingerprint(concert_id, items))
+        return HoldRequest(user_id, items, wanted, domain.fingerprint(concert_id, items))
 
     def ask(self, concert_id: str, question: Callable[[Holds], T]) -> T:
         """
@@ -63,25 +72,25 @@ class Inventory:
             try:
                 return question(self._holds)
             except (NotLoaded, CountDue):
-                self._stocktake.count(concert_id)
-            except InDoubt as in_doubt:
-                self._resolve(concert_id, in_doubt.holds)
+                self._stocktake.count(concert_id, deadline)
+            except InDoubt as found:
+                self._resolve(concert_id, found.doubts)
             except SeatsTaken as taken:
                 offer = self._terms.known(concert_id)
-                raise TicketsUnavailable(*(offer.seat_of(Unit(*unit)) for unit in taken.units)) from taken
+                raise TicketsUnavailable(*map(offer.seat_of, taken.units)) from taken
         raise Unavailable("booking_svc")
 
     def availability(self, concert_id: str) -> Availability:
         """
         Raises:
-            ConcertNotFound
+            ConcertNotFound, and what `ask` raises.
         """
         return self.ask(concert_id, lambda holds: holds.availability(concert_id))
 
     def seats(self, concert_id: str, known: str | None) -> SeatMap:
         """
         Raises:
-            ConcertNotFound
+            ConcertNotFound, and what `ask` raises.
         """
         offer = self._terms.known(concert_id)
         found = self._ask_seats(offer, known)
@@ -106,8 +115,7 @@ class Inventory:
         if not self._bookings.confirmed_among([booking_id]):  # its release may have come before our mark
             self._holds.release(concert_id, booking_id, taken)
 
-    def _resolve(self, concert_id: str, records: Sequence[HoldRecord]) -> None:
-        doubts = [holds.doubt(record) for record in records]
+    def _resolve(self, concert_id: str, doubts: Sequence[Doubt]) -> None:
         sold = self._bookings.confirmed_among([doubt.booking_id for doubt in doubts])
         for doubt in doubts:
             if doubt.booking_id in sold:

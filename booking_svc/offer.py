@@ -8,7 +8,7 @@ and the API call it by a claim or a seat, `unit:standing:17`, `unit:balcony:B-3-
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from booking_svc.contract import Item, SalesTerms, TicketTypeTerms, UnknownSeat, UnknownTicketType
 from booking_svc.seating import SeatingPlan
@@ -41,11 +41,9 @@ class Offer:
 
     def __init__(self, terms: SalesTerms) -> None:
         self.terms = terms
+        self.concert_id, self.version = terms["concert_id"], terms["version"]
         self.types: dict[str, TicketTypeTerms] = {t["code"]: t for t in terms["ticket_types"]}
         self.plans = {code: SeatingPlan(t["seating"]) for code, t in self.types.items() if t.get("seating")}
-
-    concert_id = property(lambda self: self.terms["concert_id"])
-    version = property(lambda self: self.terms["version"])
 
     @cached_property
     def closes(self) -> datetime:
@@ -65,15 +63,15 @@ class Offer:
             if code not in self.types:
                 raise UnknownTicketType(code)
             before = asked.get(code, Wanted(code, 0, []))
-            seats = [self._seat_number(code, seat) for seat in item.get("seats", [])]
+            seats = self._numbers(code, item.get("seats", []))
             asked[code] = Wanted(code, before.quantity + item.get("quantity", 0), [*before.seats, *seats])
         return list(asked.values())
 
-    def _seat_number(self, code: str, seat: str) -> int:
-        number = self.plans[code].number_of(seat) if code in self.plans else None
-        if number is None:
-            raise UnknownSeat(seat)
-        return number
+    def _numbers(self, code: str, seats: Sequence[str]) -> list[int]:
+        numbers = {seat: self.plans[code].number_of(seat) if code in self.plans else None for seat in seats}
+        if unknown := [seat for seat, number in numbers.items() if number is None]:
+            raise UnknownSeat(*unknown)
+        return [number for seat in seats if (number := numbers[seat]) is not None]
 
     def seat_of(self, unit: Unit) -> str | None:
         """The seat's name; None in general admission."""
@@ -103,11 +101,13 @@ class Offer:
         return Taken(buyer, slots, units)
 
     def blocked(self, code: str) -> list[int]:
-        return self._seats(code, "blocked_seats")
+        """The numbers of the type's seats that are never sold."""
+        return self._known_numbers(code, self.types[code].get("blocked_seats", []))
 
     def accessible(self, code: str) -> list[int]:
-        return self._seats(code, "accessible_seats")
+        """The numbers of the type's seats that are given last, unless they are named."""
+        return self._known_numbers(code, self.types[code].get("accessible_seats", []))
 
-    def _seats(self, code: str, kind: str) -> list[int]:
-        plan, named = self.plans.get(code), cast(dict[str, Any], self.types[code]).get(kind) or []
-        return [number for seat in named if plan and (number := plan.number_of(seat)) is not None]
+    def _known_numbers(self, code: str, seats: Sequence[str]) -> list[int]:
+        plan = self.plans.get(code)
+        return [number for seat in seats if plan and (number := plan.number_of(seat)) is not None]

@@ -4,11 +4,10 @@ The inventory's scripts: the only module that loads lua/, and the one place wher
 Each script works on one concert, whose keys share a hash slot; lua/inventory.lua lists them.
 """
 
-import base64
-import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -26,10 +25,11 @@ from booking_svc.contract import (
     SoldOut,
     UnknownTicketType,
 )
+from booking_svc.offer import Taken, Unit
 
 LUA = Path(__file__).parent / "lua"
-#: What stands in front of a script: for all of them, and for one.
-SHARED, SEATED = "inventory", {"place_hold": "best_seats"}
+#: What stands in front of each script.
+SHARED = ("inventory", "best_seats")
 REFUSALS: dict[bytes, type[Refusal]] = {
     b"concert_cancelled": ConcertCancelled,
     b"not_on_sale_yet": NotOnSaleYet,
@@ -43,10 +43,12 @@ REFUSALS: dict[bytes, type[Refusal]] = {
 }
 
 
-#: Bytes of a mark, and the marks of units that nobody owns: the one of a free unit, of unit 0, of a seat never sold.
-MARK, NOBODY, ORIGIN, BLOCKED = 8, bytes(8), b"........", b"blocked!"
-#: A hold as the scripts keep it; place_hold.lua says what is in it.
-HoldRecord = dict[str, Any]
+class Doubt(NamedTuple):
+    """A hold that somebody began to book and nobody works at any more."""
+
+    mark: str
+    booking_id: str
+    taken: Taken
 
 
 class NotLoaded(Exception):
@@ -60,15 +62,15 @@ class CountDue(Exception):
 class InDoubt(Exception):
     """Nobody works any more at booking these holds; MongoDB knows whether they are sold. Resolve them and ask again."""
 
-    def __init__(self, holds: list[HoldRecord]) -> None:
-        super().__init__(holds)
-        self.holds = holds
+    def __init__(self, doubts: Sequence[Doubt]) -> None:
+        super().__init__(doubts)
+        self.doubts = doubts
 
 
 class SeatsTaken(Exception):
-    """Some of the seats asked for by name are not free, as (ticket type, number)."""
+    """Some of the seats asked for by name are not free."""
 
-    def __init__(self, units: list[tuple[str, int]]) -> None:
+    def __init__(self, units: Sequence[Unit]) -> None:
         super().__init__(units)
         self.units = units
 
@@ -84,14 +86,14 @@ def connect(url: str) -> Redis:
     )
 
 
-def mark_of(owner: str) -> str:
-    """How the inventory calls a hold or booking: 48 bits of its id's hash, which tell the owners of a concert apart."""
-    return base64.urlsafe_b64encode(hashlib.blake2b(owner.encode(), digest_size=6).digest()).decode()
-
-
 def concert_key(concert_id: str, *parts: str) -> str:
     """The key of a concert called `parts` in lua/inventory.lua; just its hash tag without them."""
     return ":".join((f"{{{concert_id}}}", *parts))
+
+
+def taken_in(hold: dict[str, Any]) -> Taken:
+    """What a hold owns, as place_hold.lua keeps it."""
+    return Taken(hold["buyer"], hold["slots"], [Unit(code, number) for code, number in hold["units"]])
 
 
 class Scripts:
@@ -100,11 +102,8 @@ class Scripts:
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         files = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
-        self._scripts = {
-            name: redis.register_script(files[SHARED] + files.get(SEATED.get(name, ""), "") + text)
-            for name, text in files.items()
-            if name not in (SHARED, *SEATED.values())
-        }
+        shared = "".join(files.pop(name) for name in SHARED)
+        self._scripts = {name: redis.register_script(shared + text) for name, text in files.items()}
 
     def run(self, name: str, concert_id: str, *arguments: Any) -> list[Any]:
         """
@@ -120,12 +119,12 @@ class Scripts:
             if word in REFUSALS:
                 raise REFUSALS[word](*(text.decode() for text in answer[1:]))
             if word == b"tickets_unavailable":
-                raise SeatsTaken([(code, number) for code, number in json.loads(answer[1])])
+                raise SeatsTaken([Unit(code, number) for code, number in json.loads(answer[1])])
             if word == b"not_loaded":
                 raise NotLoaded(concert_id)
             if word == b"count_due":
                 raise CountDue(concert_id)
             if word == b"in_doubt":
-                raise InDoubt(json.loads(answer[1]))
+                raise InDoubt([Doubt(hold["mark"], hold["booking"], taken_in(hold)) for hold in json.loads(answer[1])])
             if word != b"again":  # more holds have expired than one script frees
                 return list(answer)

@@ -69,7 +69,7 @@ class BookingService:
 
     @rpc
     def cancel_booking(self, user_id: str, booking_id: str) -> Booking:
-        return domain.as_booking(self.stores.box_office.cancel(user_id, booking_id, self.request_id))
+        return domain.as_booking(self.stores.box_office.cancel(user_id, booking_id, self.request_id, self.redelivered))
 
     @rpc
     def get_availability(self, concert_id: str) -> Availability:

@@ -7,9 +7,7 @@ from booking_svc.counts import Count, Counts
 from booking_svc.terms import Terms
 from rabbitmq.errors import Unavailable
 
-#: Seconds somebody waits for a concert to be counted.
-PATIENCE = 3.0
-LOOK_AGAIN = 0.02
+LOOK_AGAIN = 0.02  #: seconds between two looks whether the other process has ended
 
 
 class Stocktake:
@@ -20,16 +18,18 @@ class Stocktake:
         self._bookings = bookings
         self._terms = terms
 
-    def count(self, concert_id: str, again: bool = False) -> None:
+    def count(self, concert_id: str, deadline: float, again: bool = False) -> None:
         """
         Bring Redis to what MongoDB says; *again* also when another process has just done so.
+
+        Whoever counts takes the time that it takes; who waits for another waits until *deadline*, by `time.monotonic`.
 
         Raises:
             ConcertNotFound: nothing was ever sold for it.
             Unavailable: it is not counted yet.
+            RedisError, PyMongoError
         """
         self._terms.newest(concert_id)  # who asks for a concert that is not there need not stand in line
-        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             count = self._counts.begin(concert_id)
             if count is not None:

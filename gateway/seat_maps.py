@@ -5,7 +5,9 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-from booking_svc.contract import SEAT_STATES, SeatedType
+from flask import Request, Response
+
+from booking_svc.contract import SEAT_STATES, BookingService, SeatedType
 
 #: Concerts whose seat map a process keeps; one of 50,000 seats takes about 200 kB.
 KEPT = 32
@@ -40,7 +42,28 @@ class SeatMaps:
         self._writing = threading.Lock()
         self._written: OrderedDict[str, Written] = OrderedDict()
 
+    def answer(self, request: Request, booking: BookingService, concert_id: str) -> Response:
+        """The concert's seat map; 304 when the request's If-None-Match has it."""
+        written, asked = self.find(concert_id), request.if_none_match
+        known = written.tag if written else next(iter(asked.as_set(include_weak=True)), None)
+        seats = booking.get_seats(concert_id=concert_id, known=known)
+        if seats["ticket_types"] is not None:
+            written = self.add(concert_id, seats["tag"], seats["ticket_types"])
+        response = Response(content_type="application/json")
+        response.set_etag(seats["tag"], weak=True)
+        response.headers["Cache-Control"] = "no-cache"
+        response.vary.add("Accept-Encoding")
+        if written is None or asked.contains_weak(seats["tag"]):
+            response.status_code = 304
+        elif request.accept_encodings["gzip"]:
+            response.data = written.gzipped
+            response.content_encoding = "gzip"
+        else:
+            response.data = gzip.decompress(written.gzipped)
+        return response
+
     def find(self, concert_id: str) -> Written | None:
+        """The map as this process wrote it last."""
         with self._lock:
             if concert_id in self._written:
                 self._written.move_to_end(concert_id)

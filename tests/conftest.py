@@ -27,7 +27,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     data_dir = tmp_path_factory.mktemp("stack") / "data"
     running = local_stack.start(data_dir)
     yield running
-    running.audit()
-    running.stop()
+    try:
+        running.must_be_sound()
+    finally:
+        running.stop()
     if not request.session.testsfailed:
         shutil.rmtree(data_dir)

@@ -65,11 +65,15 @@ class LocalStack:
         """Whether GET /health/ready answers 200."""
         return is_ready(self.api_url)
 
-    def audit(self) -> None:
-        """Fails when `make audit` finds anything."""
+    def audit(self) -> subprocess.CompletedProcess[str]:
+        """What `make audit` says of it."""
         program = [sys.executable, "-m", "local", "audit"]
-        done = subprocess.run(program, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
+        return subprocess.run(program, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def must_be_sound(self) -> None:
+        """Fails when the audit finds anything."""
+        audit = self.audit()
+        assert audit.returncode == 0, audit.stdout + audit.stderr
 
     def stop(self, by: Callable[[], Any] | None = None, exit_code: int = 0) -> float:
         """

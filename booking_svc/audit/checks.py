@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from booking_svc import domain
 from booking_svc.domain import BookingDocument
+from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
-from booking_svc.scripts import mark_of
 
 #: What is checked: a key, and the sentence that is printed.
 INVARIANTS = {
@@ -37,7 +37,7 @@ class Breach(NamedTuple):
 
 
 @dataclass
-class Hold:
+class HoldInRedis:
     """A hold as Redis has it; *booking_id* is the booking that is being made of it."""
 
     mark: str
@@ -54,7 +54,7 @@ class InRedis:
     owners: Mapping[Unit, str]  #: the owner's mark of each unit that has one
     bits: Mapping[str, set[int]]  #: ticket type -> unit numbers whose bit is set
     slots: Mapping[tuple[str, int], str]  #: (buyer, slot) -> mark
-    holds: Sequence[Hold] = field(default_factory=list)
+    holds: Sequence[HoldInRedis] = field(default_factory=list)
 
 
 def concert(offer: Offer, bookings: Sequence[BookingDocument], redis: InRedis | None) -> Iterator[Breach]:
@@ -80,7 +80,7 @@ Found = Iterator[tuple[str, str]]
 SoldTo = Mapping[str, tuple[str, Taken]]
 
 
-def kept(redis: InRedis, confirmed: set[str]) -> list[Hold]:
+def kept(redis: InRedis, confirmed: set[str]) -> list[HoldInRedis]:
     """The holds that still keep something: not what is sold by now, nor what has expired."""
     return [hold for hold in redis.holds if hold.booking_id not in confirmed and not hold.expired]
 
@@ -95,7 +95,7 @@ def sold_once(confirmed: Sequence[BookingDocument]) -> Found:
             yield "sold_once", f"{claim}: bookings {', '.join(sorted(ids))}"
 
 
-def capacity(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
+def capacity(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
     owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
     counted = Counter(unit.ticket_type for taken in owned for unit in taken.units)
     for code, number in counted.items():
@@ -103,12 +103,12 @@ def capacity(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
             yield "capacity", f"{code}: {number} of {offer.types[code]['capacity']}"
     for code in offer.plans:
         blocked = set(offer.blocked(code))
-        for mark, (booking_id, taken) in sold.items():
+        for booking_id, taken in sold.values():
             if any(unit.ticket_type == code and unit.number in blocked for unit in taken.units):
-                yield "capacity", f"booking {booking_id or mark} has a blocked seat of {code}"
+                yield "capacity", f"booking {booking_id} has a blocked seat of {code}"
 
 
-def limit(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
+def limit(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
     owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
     counted: Counter[str] = Counter()
     for taken in owned:
@@ -118,7 +118,7 @@ def limit(offer: Offer, sold: SoldTo, held: Sequence[Hold]) -> Found:
             yield "limit", f"user {buyer}"
 
 
-def in_redis(offer: Offer, sold: SoldTo, held: Sequence[Hold], redis: InRedis) -> Found:
+def in_redis(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], redis: InRedis) -> Found:
     """What is taken in Redis against what is sold and held, unit by unit and slot by slot."""
     marks = {hold.mark for hold in held}
     unit_owners = {unit: mark for mark, (_, taken) in sold.items() for unit in taken.units}
@@ -147,7 +147,8 @@ def in_redis(offer: Offer, sold: SoldTo, held: Sequence[Hold], redis: InRedis) -
     for code, bits in redis.bits.items():
         owned = {unit.number for unit in redis.owners if unit.ticket_type == code} | set(offer.blocked(code))
         for number in sorted(bits ^ owned):
-            yield "not_lost" if number in bits else "not_free", f"{code}:{number}: its bit and its owner disagree"
+            name_of = offer.seat_of(Unit(code, number)) or number
+            yield "not_lost" if number in bits else "not_free", f"{code}:{name_of}: its bit and its owner disagree"
 
 
 def whole(bookings: Sequence[BookingDocument]) -> Found:

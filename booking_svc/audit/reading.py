@@ -9,14 +9,15 @@ from typing import Any
 from pymongo.database import Database
 from redis import Redis
 
+from booking_svc import marks
 from booking_svc.audit import checks
-from booking_svc.audit.checks import Breach, Hold, InRedis
+from booking_svc.audit.checks import Breach, HoldInRedis, InRedis
 from booking_svc.bookings import SETTLED
-from booking_svc.offer import Offer, Taken, Unit
-from booking_svc.scripts import BLOCKED, MARK, ORIGIN, concert_key
+from booking_svc.offer import Offer, Unit
+from booking_svc.scripts import concert_key, taken_in
 from rabbitmq.database import Document
 
-#: Seconds between two readings, and how often what is suspect is read again before it is a breach. A booking is told to
+#: Seconds between two readings, and how many of them must find the same before it is a breach. A booking is told to
 #: Redis within milliseconds, and to the mailer within seconds.
 PAUSE, READINGS = 1.0, 4
 
@@ -44,13 +45,13 @@ class Audit:
 
     def concert(self, concert_id: str) -> set[Breach]:
         """The breaches that every reading of the concert finds."""
-        return self._again(lambda: self._read_concert(concert_id))
+        return self._in_every_reading(lambda: self._read_concert(concert_id))
 
-    def everything_else(self) -> set[Breach]:
+    def tickets_and_mails(self) -> set[Breach]:
         """The breaches among all tickets, and among the mails."""
-        return self._again(self._read_codes) | self._again(self._read_mails)
+        return self._in_every_reading(self._read_codes) | self._in_every_reading(self._read_mails)
 
-    def _again(self, read: Callable[[], Iterable[Breach]]) -> set[Breach]:
+    def _in_every_reading(self, read: Callable[[], Iterable[Breach]]) -> set[Breach]:
         suspects = set(read())
         for _ in range(READINGS - 1):
             if not suspects:
@@ -85,10 +86,10 @@ class Audit:
         now = seconds * 1000 + microseconds // 1000
         owners: dict[Unit, str] = {}
         bits: dict[str, set[int]] = {}
-        for code, (marks, bitmap) in zip(codes, zip(texts[::2], texts[1::2], strict=True), strict=True):
-            owners |= {Unit(code, n): mark for n, mark in _marks(marks) if mark != BLOCKED.decode()}
+        for code, owned, bitmap in zip(codes, texts[::2], texts[1::2], strict=True):
+            owners |= {Unit(code, n): mark for n, mark in _marks(owned) if mark != marks.BLOCKED.decode()}
             bits[code] = {n for n in range(1, len(bitmap) * 8) if bitmap[n // 8] & (128 >> n % 8)}
-        slots = {(b.decode(), n + 1): mark for b, marks in buyers.items() for n, mark in _marks(marks)}
+        slots = {(b.decode(), n + 1): mark for b, owned in buyers.items() for n, mark in _marks(owned)}
         return InRedis(owners, bits, slots, [_hold(json.loads(text), now) for text in holds.values() if text])
 
     def _read_codes(self) -> Iterator[Breach]:
@@ -103,12 +104,11 @@ class Audit:
 
 def _marks(text: bytes) -> Iterator[tuple[int, str]]:
     """The marks in a text of owners, with their places."""
-    for number, (mark,) in enumerate(struct.iter_unpack(f"{MARK}s", text)):
-        if any(mark) and mark != ORIGIN:
+    for number, (mark,) in enumerate(struct.iter_unpack(f"{marks.SIZE}s", text)):
+        if mark not in (marks.NOBODY, marks.ORIGIN):
             yield number, mark.decode()
 
 
-def _hold(record: dict[str, Any], now: int) -> Hold:
-    taken = Taken(record["buyer"], record["slots"], [Unit(code, number) for code, number in record["units"]])
+def _hold(record: dict[str, Any], now: int) -> HoldInRedis:
     booking_id, booking_mark = record.get("booking"), record.get("booking_mark")
-    return Hold(record["mark"], taken, record["expires"] <= now, booking_id, booking_mark)
+    return HoldInRedis(record["mark"], taken_in(record), record["expires"] <= now, booking_id, booking_mark)

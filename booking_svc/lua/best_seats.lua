@@ -1,6 +1,5 @@
--- The best seats of a reserved type. scripts.py puts it in front of place_hold.lua.
+-- The best seats of a reserved type, for place_hold.lua. scripts.py puts it in front of each script.
 
-local function rows_key(code) return tag .. ':rows:' .. code end
 local function accessible_key(code) return tag .. ':accessible:' .. code end
 
 local MASKS = { [0] = 128, 64, 32, 16, 8, 4, 2, 1 }
@@ -15,12 +14,12 @@ end
 -- Where *wanted* seats side by side begin in the row, as near as can be to its middle; nil: it has not so many.
 local function side_by_side(code, wanted, first, last, accessible)
   local first_byte = math.floor(first / 8)
-  local taken = redis.call('GETRANGE', taken_key(code), first_byte, math.floor(last / 8))
+  local bits = redis.call('GETRANGE', taken_key(code), first_byte, math.floor(last / 8))
   local free, best, best_distance, byte = 0, nil, nil, nil
   for number = first, last do
-    local place = number % 8
-    if place == 0 or not byte then byte = string.byte(taken, (number - place) / 8 - first_byte + 1) or 0 end
-    if bit.band(byte, MASKS[place]) ~= 0 or (accessible and is_set(accessible, number)) then
+    local bit_number = number % 8
+    if bit_number == 0 or not byte then byte = string.byte(bits, (number - bit_number) / 8 - first_byte + 1) or 0 end
+    if bit.band(byte, MASKS[bit_number]) ~= 0 or (accessible and is_set(accessible, number)) then
       free = 0
     else
       free = free + 1

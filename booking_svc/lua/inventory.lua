@@ -15,7 +15,7 @@
 --   <tag>:counting           who counts the concert in MongoDB now: token and run id
 --   <tag>:staged:<token>:... what was counted so far
 --   <tag>:journal            list: what was sold and freed meanwhile
--- A mark is 8 printable bytes made of a hold's or a booking's id. Claims are {buyer, slots, units}; a unit {code, number}.
+-- A mark is 8 printable bytes made of a hold's or a booking's id. Taken is {buyer, slots, units}; a unit {code, number}.
 
 local tag = KEYS[1]
 local TERMS, ON_SALE, BUYERS = tag .. ':terms', tag .. ':on_sale', tag .. ':buyers'
@@ -25,6 +25,7 @@ local NOBODY = string.rep('\0', 8)
 local AT_A_LOOK = 100 -- expired holds freed by one script, which must not take long
 
 local function taken_key(code) return tag .. ':taken:' .. code end
+local function rows_key(code) return tag .. ':rows:' .. code end
 local function searched_key(code) return tag .. ':searched:' .. code end
 local function owners_key(code) return tag .. ':owners:' .. code end
 
@@ -45,12 +46,13 @@ local function is_loaded()
   return redis.call('EXISTS', unpack(keys)) == #keys and redis.call('HLEN', HOLDS) == redis.call('ZCARD', EXPIRIES)
 end
 
+-- Whether somebody counts the concert in MongoDB now.
 local function is_counting()
   local counting = redis.call('GET', COUNTING)
   return counting and string.match(counting, ' (%x+)$') == run_id()
 end
 
-local function counts(token)
+local function is_counted_by(token)
   local counting = redis.call('GET', COUNTING)
   return counting and string.match(counting, '^%x+') == token
 end
@@ -60,7 +62,9 @@ local function owner_of(code, number)
 end
 
 local function own(code, number, mark)
-  if redis.call('EXISTS', taken_key(code)) == 0 then return end -- the terms do not offer this type any more
+  local keys = redis.call('EXISTS', taken_key(code), rows_key(code))
+  if keys == 0 then return end -- the terms do not offer this type any more
+  if keys == 2 then redis.call('HINCRBY', TERMS, 'changes', 1) end
   redis.call('SETBIT', taken_key(code), number, mark == NOBODY and 0 or 1)
   redis.call('SETRANGE', owners_key(code), number * 8, mark)
   if mark == NOBODY then
@@ -87,27 +91,25 @@ local function own_slots(buyer, slots, numbers, mark)
   end
 end
 
-local function take(mark, claims)
-  own_slots(claims.buyer, slots_of(claims.buyer), claims.slots, mark)
-  for _, unit in ipairs(claims.units) do own(unit[1], unit[2], mark) end
-  redis.call('HINCRBY', TERMS, 'changes', 1)
+local function take(mark, taken)
+  own_slots(taken.buyer, slots_of(taken.buyer), taken.slots, mark)
+  for _, unit in ipairs(taken.units) do own(unit[1], unit[2], mark) end
 end
 
--- What is *from*'s of the claims becomes *to*'s.
-local function pass_on(claims, from, to)
-  local slots, ours = slots_of(claims.buyer), {}
-  for _, slot in ipairs(claims.slots) do
+-- What of it is *from*'s becomes *to*'s.
+local function pass_on(taken, from, to)
+  local slots, ours = slots_of(taken.buyer), {}
+  for _, slot in ipairs(taken.slots) do
     if slot_in(slots, slot) == from then ours[#ours + 1] = slot end
   end
-  own_slots(claims.buyer, slots, ours, to)
-  for _, unit in ipairs(claims.units) do
+  own_slots(taken.buyer, slots, ours, to)
+  for _, unit in ipairs(taken.units) do
     if owner_of(unit[1], unit[2]) == from then own(unit[1], unit[2], to) end
   end
-  redis.call('HINCRBY', TERMS, 'changes', 1)
 end
 
--- Frees the claims that are still the owner's; what changed hands stays where it is.
-local function free(mark, claims) pass_on(claims, mark, NOBODY) end
+-- Frees what of it is still the owner's; what changed hands stays where it is.
+local function free(mark, taken) pass_on(taken, mark, NOBODY) end
 
 local function find_hold(mark)
   local stored = redis.call('HGET', HOLDS, mark)
@@ -126,11 +128,17 @@ local function forget_hold(mark)
   redis.call('ZREM', EXPIRIES, mark)
 end
 
+-- Ends the hold that the booking was made of, if it is still that one.
+local function end_booked_hold(mark, booking)
+  local hold = find_hold(mark)
+  if hold and hold.booking == booking then forget_hold(mark) end
+end
+
 -- While somebody counts, what is sold and freed is written down for load.lua.
-local function note(what, mark, claims)
+local function note(what, mark, taken)
   if redis.call('EXISTS', COUNTING) == 1 then
-    redis.call('RPUSH', JOURNAL, cjson.encode({ what, mark, claims }))
-    redis.call('PEXPIRE', JOURNAL, 60000)
+    redis.call('RPUSH', JOURNAL, cjson.encode({ what, mark, taken }))
+    redis.call('PEXPIRE', JOURNAL, 60000) -- longer than any count
   end
 end
 
@@ -175,13 +183,15 @@ local function deny(now, refusal)
   return { 'count_due' }
 end
 
--- The buyer's hold, for a booking or a change of it. An answer, if there is none, or a booking is at work on it.
-local function hold_of(mark, buyer, booking, now)
+-- The buyer's hold of that mark that was born then; nil: it is gone.
+local function buyers_hold(mark, born, buyer)
   local hold = find_hold(mark)
-  if not hold or hold.buyer ~= buyer then return nil, { 'hold_expired' } end
-  if hold.booking and hold.booking ~= booking then
-    if now < hold.busy_until then return nil, { 'in_progress' } end
-    return nil, { 'in_doubt', cjson.encode({ hold }) }
-  end
-  return hold
+  return hold and hold.born == tonumber(born) and hold.buyer == buyer and hold or nil
+end
+
+-- An answer, if a booking is at work on the hold, other than the one given.
+local function at_work(hold, booking, now)
+  if not hold.booking or hold.booking == booking then return nil end
+  if now < hold.busy_until then return { 'in_progress' } end
+  return { 'in_doubt', cjson.encode({ hold }) }
 end

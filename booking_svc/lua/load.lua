@@ -6,7 +6,7 @@
 
 local count, now = cjson.decode(ARGV[1]), now_ms()
 local staged = tag .. ':staged:' .. count.token .. ':'
-if not counts(count.token) then return { 'void' } end
+if not is_counted_by(count.token) then return { 'void' } end
 for _, key in ipairs(count.staged) do
   if redis.call('EXISTS', staged .. key) == 0 then return { 'void' } end
 end
@@ -26,8 +26,8 @@ for _, key in ipairs(count.staged) do
   keys[#keys + 1] = key
 end
 for _, entry in ipairs(redis.call('LRANGE', JOURNAL, 0, -1)) do
-  local what, mark, claims = unpack(cjson.decode(entry))
-  if what == 'sold' then take(mark, claims) else free(mark, claims) end
+  local what, mark, taken = unpack(cjson.decode(entry))
+  if what == 'sold' then take(mark, taken) else free(mark, taken) end
 end
 
 -- A hold that has lost anything, to a booking that is not its own or to new terms, is lost as a whole.
@@ -49,7 +49,7 @@ redis.call('ZADD', EXPIRIES, '+inf', '-')
 for i = 2, #former_holds, 2 do
   local hold = former_holds[i] ~= '' and cjson.decode(former_holds[i])
   if hold and (hold.booking or now < hold.expires) and keeps_all(hold) then
-    local owner = owner_of(hold.units[1][1], hold.units[1][2])
+    local owner = owner_of(hold.units[1][1], hold.units[1][2]) -- of one, and so of all: free, or its own booking
     if is_free(owner) then take(hold.booking_mark or hold.mark, hold) end
     keep_hold(hold)
   end

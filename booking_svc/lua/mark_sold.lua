@@ -1,11 +1,12 @@
--- MongoDB, which is the law, says that these claims are the owner's; whoever holds them here loses them.
+-- MongoDB, which is the law, says that this is the booking's; whoever holds it here loses it.
 --
--- ARGV: the owner's mark, JSON of its claims, the mark of the hold that ends with it. Returns {'done'}.
+-- ARGV: the booking (its id), its mark, JSON of what it has taken, the mark of the hold that it was made of.
+-- Returns {'done'}.
 
-local claims = cjson.decode(ARGV[2])
+local taken = cjson.decode(ARGV[3])
 if is_loaded() then
-  take(ARGV[1], claims)
-  forget_hold(ARGV[3])
+  take(ARGV[2], taken)
+  end_booked_hold(ARGV[4], ARGV[1])
 end
-note('sold', ARGV[1], claims)
+note('sold', ARGV[2], taken)
 return { 'done' }

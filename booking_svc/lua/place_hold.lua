@@ -1,7 +1,7 @@
 -- Takes every ticket asked for, and as many of the buyer's slots, or nothing.
 --
 -- ARGV: JSON {mark, buyer, fingerprint, items, wanted: [[code, quantity, [number, ...]], ...], life (ms); of a booking
--- also booking (its id), busy (ms), resumed}.
+-- also booking (its id), busy (ms), redelivered}.
 -- Returns {'held', hold, version of the terms}: this one, or the owner's earlier one for the same request; else a
 -- refusal with nothing changed.
 
@@ -13,7 +13,7 @@ local hold = find_hold(request.mark)
 if hold then
   if hold.fingerprint ~= request.fingerprint then return { 'key_reused' } end
   if request.booking then
-    if now < hold.busy_until and not request.resumed then return { 'in_progress' } end
+    if now < hold.busy_until and not request.redelivered then return { 'in_progress' } end
     hold.busy_until, hold.expires = now + request.busy, now + request.life
     keep_hold(hold)
   end
@@ -67,7 +67,6 @@ for _, want in ipairs(request.wanted) do
   end
 end
 own_slots(request.buyer, stored_slots, slots, request.mark)
-redis.call('HINCRBY', TERMS, 'changes', 1)
 
 local closes = tonumber(redis.call('HGET', TERMS, 'closes'))
 hold = {

@@ -1,11 +1,12 @@
--- Frees what the owner still has of these claims, held or sold. Repeating it changes nothing.
+-- Frees what the booking still has of this, held for it or sold. Repeating it changes nothing.
 --
--- ARGV: the owner's mark, JSON of the claims, the mark of the hold that ends with it. Returns {'done'}.
+-- ARGV: the booking (its id), its mark, JSON of what it had taken, the mark of the hold that it was made of.
+-- Returns {'done'}.
 
-local claims = cjson.decode(ARGV[2])
+local taken = cjson.decode(ARGV[3])
 if is_loaded() then
-  free(ARGV[1], claims)
-  forget_hold(ARGV[3])
+  free(ARGV[2], taken)
+  end_booked_hold(ARGV[4], ARGV[1])
 end
-note('freed', ARGV[1], claims)
+note('freed', ARGV[2], taken)
 return { 'done' }

@@ -1,6 +1,5 @@
 """Concerts: what is on, and an organiser's own."""
 
-import gzip
 from typing import Any
 
 from flask import Response, current_app, request
@@ -12,6 +11,13 @@ from gateway.blueprint import Blueprint
 from gateway.seat_maps import SeatMaps
 from gateway.services import services
 from gateway.sessions import identity, identity_if_any, signed_in
+
+IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "The ETag of an earlier answer.",
+}
 
 blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", description=__doc__)
 
@@ -50,28 +56,13 @@ def get_availability(concert_id: str) -> Availability:
 
 
 @blueprint.get("/<string:concert_id>/seats")
+@blueprint.doc(parameters=[IF_NONE_MATCH])
 @blueprint.response(200, schemas.SeatMap, headers={"ETag": {"schema": {"type": "string"}}})
 @blueprint.alt_response(304, description="No seat has changed since the ETag in If-None-Match")
 def get_seats(concert_id: str) -> Response:
     """The state of every reserved seat, in one answer with an ETag. It may lag; only holding and booking decide."""
     maps: SeatMaps = current_app.extensions["seat_maps"]
-    written, asked = maps.find(concert_id), request.if_none_match
-    known = written.tag if written else next(iter(asked.as_set(include_weak=True)), None)
-    seats = services().booking.get_seats(concert_id=concert_id, known=known)
-    if seats["ticket_types"] is not None:
-        written = maps.add(concert_id, seats["tag"], seats["ticket_types"])
-    response = Response(content_type="application/json")
-    response.set_etag(seats["tag"], weak=True)
-    response.headers["Cache-Control"] = "no-cache"
-    response.vary.add("Accept-Encoding")
-    if written is None or asked.contains_weak(seats["tag"]):
-        response.status_code = 304
-    elif request.accept_encodings["gzip"]:
-        response.data = written.gzipped
-        response.content_encoding = "gzip"
-    else:
-        response.data = gzip.decompress(written.gzipped)
-    return response
+    return maps.answer(request, services().booking, concert_id)
 
 
 @blueprint.post("/<string:concert_id>/publish")

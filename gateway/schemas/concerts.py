@@ -1,5 +1,6 @@
 """Concerts, their availability and seats, as they go in and out of the API."""
 
+import re
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -9,11 +10,11 @@ from booking_svc.contract import SEAT_STATES
 from gateway.schemas.fields import Money, Time, WholeNumber, text
 from rabbitmq.times import from_wire
 
-#: Seats in one concert, in all.
-MOST_SEATS = 50_000
+#: Seats in one concert, in all; and seats of a type that a body of 64 KiB can name.
+MOST_SEATS, MOST_NAMED = 50_000, 5_000
 
-#: Parts of a seat's name are joined by hyphens, and printed on tickets.
-PLACE_NAME = validate.Regexp(r"^[A-Za-z0-9]{1,12}\Z", error="Must be 1 to 12 letters and digits.")
+#: Of a section or row. The parts of a seat's name are joined by hyphens, and printed on tickets.
+SEATING_NAME = validate.Regexp(r"^[A-Za-z0-9]{1,12}\Z", error="Must be 1 to 12 letters and digits.")
 
 
 class Venue(Schema):
@@ -31,9 +32,9 @@ class Venue(Schema):
 class SeatingBlock(Schema):
     """Rows of one section, the best first."""
 
-    section = fields.String(required=True, validate=PLACE_NAME, metadata={"example": "B"})
+    section = fields.String(required=True, validate=SEATING_NAME, metadata={"example": "B"})
     rows = fields.List(
-        fields.String(validate=PLACE_NAME), required=True, validate=validate.Length(1, 1000),
+        fields.String(validate=SEATING_NAME), required=True, validate=validate.Length(1, 1000),
         metadata={"example": ["1", "2", "3"]},
     )  # fmt: skip
     seats_per_row = WholeNumber(1, 1000, required=True, metadata={"example": 24})
@@ -41,7 +42,7 @@ class SeatingBlock(Schema):
 
 def seat_names() -> fields.List:
     return fields.List(
-        fields.String(validate=validate.Length(1, 40)), validate=validate.Length(max=MOST_SEATS),
+        fields.String(validate=validate.Length(1, 40)), validate=validate.Length(max=MOST_NAMED),
         metadata={"example": ["B-3-12"]},
     )  # fmt: skip
 
@@ -65,14 +66,16 @@ class NewTicketType(Schema):
     def check(self, data: dict[str, Any], **_: Any) -> None:
         if ("capacity" in data) == ("seating" in data):
             raise ValidationError("Give either a capacity, or seating for reserved seats.", "capacity")
-        seats = _seats_of(data)
+        rows = _rows_of(data)
+        if sum(rows.values()) > MOST_SEATS:
+            raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "seating")
         for kind in ("accessible_seats", "blocked_seats"):
             named = data.get(kind, [])
-            if unknown := [seat for seat in named if seat not in seats]:
+            if unknown := [seat for seat in named if not _is_in(seat, rows)]:
                 raise ValidationError(f"There is no seat {unknown[0]}.", kind)
             if len(set(named)) < len(named):
                 raise ValidationError("Name each seat once.", kind)
-        if "seating" in data and not seats - set(data.get("blocked_seats", [])):
+        if rows and len(data.get("blocked_seats", [])) == sum(rows.values()):
             raise ValidationError("Some seats must be left to sell.", "blocked_seats")
 
 
@@ -103,8 +106,11 @@ class NewConcert(Schema):
         types = data["ticket_types"]
         if len({t["code"] for t in types}) < len(types):
             raise ValidationError("Each ticket type needs a code of its own.", "ticket_types")
-        if sum(len(_seats_of(t)) for t in types) > MOST_SEATS:
+        rows = [row for t in types for row in _rows_of(t).items()]
+        if sum(seats for _, seats in rows) > MOST_SEATS:
             raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "ticket_types")
+        if len(dict(rows)) < len(rows):
+            raise ValidationError("Two ticket types cannot have the same row of a section.", "ticket_types")
         if len({t["price"]["currency"] for t in types}) > 1:
             raise ValidationError("All prices must be in one currency.", "ticket_types")
         for earlier in ("doors_at", "sales_open_at"):
@@ -163,20 +169,24 @@ class SeatMap(Schema):
     items = fields.List(fields.Nested(SeatState), required=True)
 
 
-def _seats_of(ticket_type: dict[str, Any]) -> set[str]:
+def _rows_of(ticket_type: dict[str, Any]) -> dict[str, int]:
     """
-    The names of all its seats; none in general admission.
+    The number of seats in each row, `section-row`; none in general admission.
 
     Raises:
-        ValidationError: a row is named twice, or there are too many.
+        ValidationError: a row is named twice.
     """
     blocks = ticket_type.get("seating") or []
-    if sum(len(block["rows"]) * block["seats_per_row"] for block in blocks) > MOST_SEATS:
-        raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "seating")
     rows = [(f"{block['section']}-{row}", block["seats_per_row"]) for block in blocks for row in block["rows"]]
     if len(dict(rows)) < len(rows):
         raise ValidationError("Name each row of a section once.", "seating")
-    return {f"{row}-{number}" for row, seats in rows for number in range(1, seats + 1)}
+    return dict(rows)
+
+
+def _is_in(seat: str, rows: dict[str, int]) -> bool:
+    """Whether `section-row-number` is the name of a seat in *rows*."""
+    row, _, number = seat.rpartition("-")
+    return re.fullmatch(r"[1-9][0-9]{0,3}", number) is not None and int(number) <= rows.get(row, 0)
 
 
 def _refuse(message: str) -> bool:

@@ -11,11 +11,6 @@ from tests.e2e.api_client import Box, Person, concert_body, problem, starts_in
 from tests.polling import poll
 
 
-@pytest.fixture(scope="module")
-def box(stack: Any) -> Box:
-    return Box(stack)
-
-
 def test_a_concert_that_starts_soon_is_booked_until_it_closes_and_never_after(box: Box) -> None:
     organiser, buyers = box.organiser(), cycle([box.register() for _ in range(10)])
     concert = box.on_sale(organiser, 2000, starts_at=starts_in(seconds=14), max_tickets_per_user=100)

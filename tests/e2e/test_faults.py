@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -19,12 +18,8 @@ import pytest
 from redis import Redis
 
 from tests.e2e.api_client import Box, Person, insist, problem
+from tests.harm import again_and_again
 from tests.polling import poll
-
-
-@pytest.fixture(scope="module")
-def box(stack: Any) -> Box:
-    return Box(stack)
 
 
 def processes(box: Box) -> dict[str, int]:
@@ -35,6 +30,12 @@ def processes(box: Box) -> dict[str, int]:
     )
     rows = [line.split() for line in listed.stdout.splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
+
+
+def pids_of(box: Box, service: str, number: int) -> list[int]:
+    """The processes of *service*, once there are so many of them."""
+    pids = [pid for name, pid in processes(box).items() if name.startswith(service)]
+    return pids if len(pids) == number else []
 
 
 @contextmanager
@@ -101,12 +102,11 @@ def test_a_booking_service_that_is_killed_again_and_again_books_each_request_onc
     buyers = [box.register() for _ in range(40)]
 
     def kill() -> None:
-        running = {name: pid for name, pid in processes(box).items() if name.startswith("booking_svc")}
-        if len(running) == 2:
-            os.kill(random.choice(list(running.values())), signal.SIGKILL)
+        pids = poll(lambda: pids_of(box, "booking_svc", 2), seconds=20)
+        os.kill(random.choice(pids), signal.SIGKILL)
 
-    with again_and_again(kill, every=2.0) as times:
-        answers = sell(box, concert["id"], buyers, until=lambda: times() >= 4)
+    with again_and_again(kill, every=1.0, at_most=4) as times:
+        answers = sell(box, concert["id"], buyers, until=lambda: times() == 4)
     assert {answer.status_code for answer in answers} == {201}
     told = [answer.json()["id"] for answer in answers]
     listed = {b["id"] for buyer in buyers for b in all_bookings(buyer)}
@@ -121,13 +121,13 @@ def test_the_inventory_lost_again_and_again_sells_nothing_twice_and_loses_nothin
 
     def lose() -> None:
         if how == "killed":
-            os.kill(processes(box)["redis"], signal.SIGKILL)
+            os.kill(poll(lambda: processes(box).get("redis"), seconds=20), signal.SIGKILL)
         else:
             with Redis.from_url(box.stack.redis_url) as redis:
                 redis.flushall()  # our own, for this run
 
-    with again_and_again(lose, every=1.0) as times:
-        answers = sell(box, concert["id"], buyers, until=lambda: times() >= 4)
+    with again_and_again(lose, every=1.0, at_most=4) as times:
+        answers = sell(box, concert["id"], buyers, until=lambda: times() == 4)
     told = [answer.json()["id"] for answer in answers if answer.status_code == 201]
     listed = {b["id"] for buyer in buyers for b in all_bookings(buyer)}
     assert len(told) == len(set(told)) and set(told) == listed
@@ -160,26 +160,6 @@ def all_bookings(buyer: Person) -> list[dict[str, Any]]:
         cursor = page["next_cursor"]
         if cursor is None:
             return found
-
-
-@contextmanager
-def again_and_again(act: Callable[[], None], every: float) -> Iterator[Callable[[], int]]:
-    """Do *act* every so many seconds until the block ends; gives how often it was done."""
-    done, times = threading.Event(), 0
-
-    def go_on() -> None:
-        nonlocal times
-        while not done.wait(every):
-            act()
-            times += 1
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield lambda: times
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_a_mail_server_that_was_away_gets_the_mail_later(box: Box) -> None:

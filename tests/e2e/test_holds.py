@@ -20,11 +20,6 @@ STANDING = {"code": "standing", "name": "Standing", "price": {"amount": 4500, "c
 
 
 @pytest.fixture(scope="module")
-def box(stack: Any) -> Box:
-    return Box(stack)
-
-
-@pytest.fixture(scope="module")
 def organiser(box: Box) -> Person:
     return box.organiser()
 

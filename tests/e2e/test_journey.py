@@ -7,15 +7,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.api_client import PASSWORD, Box, concert_body, problem, starts_in
 from tests.polling import poll
-
-
-@pytest.fixture(scope="module")
-def box(stack: Any) -> Box:
-    return Box(stack)
 
 
 def test_ready_names_every_part(box: Box) -> None:

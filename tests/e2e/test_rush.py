@@ -3,25 +3,18 @@
 import asyncio
 import random
 import resource
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import nullcontext
 
 import httpx
 import pytest
 from redis import Redis
 
 from tests.e2e.api_client import Box, Person, insist
-
-
-@pytest.fixture(scope="module")
-def box(stack: Any) -> Box:
-    return Box(stack)
+from tests.harm import again_and_again
 
 
 def test_two_hundred_want_thirty_tickets_and_thirty_get_one(box: Box) -> None:
@@ -72,7 +65,8 @@ def test_two_thousand_at_once_want_two_hundred_tickets_twenty_times(
     for number in range(1, ROUNDS + 1):
         concert = box.on_sale(organiser, capacity=UNITS, max_tickets_per_user=100)
         began = time.monotonic()
-        with flushing(box, every=1.0) if flushed else nullcontext() as flushes:
+        harm = again_and_again(lambda: flush(box), every=1.0) if flushed else nullcontext()
+        with harm as flushes:
             codes, again = asyncio.run(all_want_one(box, buyers, concert["id"]))
         took = time.monotonic() - began
         with capsys.disabled():
@@ -81,7 +75,7 @@ def test_two_thousand_at_once_want_two_hundred_tickets_twenty_times(
             print(f"  round {number:2}: {said}; {took:.1f} s, {again} sent again{lost}", flush=True)
         assert codes == {"201": UNITS, "sold_out": ATTEMPTS - UNITS}
         assert box.available(concert["id"]) == 0
-        box.stack.audit()
+        box.stack.must_be_sound()
 
 
 async def all_want_one(box: Box, buyers: list[Person], concert_id: str) -> tuple[Counter[str], int]:
@@ -106,24 +100,7 @@ async def all_want_one(box: Box, buyers: list[Person], concert_id: str) -> tuple
     return Counter(answers), sent_again
 
 
-@contextmanager
-def flushing(box: Box, every: float) -> Iterator[Callable[[], int]]:
-    """Empties the inventory's Redis, which is our own for this run, again and again."""
-    done, times = threading.Event(), 0
-
-    def go_on() -> None:
-        nonlocal times
-        with Redis.from_url(box.stack.redis_url) as redis:
-            while True:
-                redis.flushall()
-                times += 1
-                if done.wait(every):
-                    return
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield lambda: times
-    finally:
-        done.set()
-        thread.join()
+def flush(box: Box) -> None:
+    """Empties the inventory's Redis, which is our own for this run."""
+    with Redis.from_url(box.stack.redis_url) as redis:
+        redis.flushall()

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymongo.database import Database
@@ -18,12 +18,13 @@ from booking_svc.contract import (
 )
 from booking_svc.holds import Holds
 from booking_svc.offer import Offer
+from booking_svc.scripts import concert_key
 from rabbitmq.database import Document
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
 from tests.integration.booking_svc.process import Process
 from tests.polling import poll
-from tests.unit.booking_svc.concerts import hall, items, new_id, seats, terms
+from tests.unit.booking_svc.concerts import draft, hall, items, new_id, seats, terms
 from tests.unit.booking_svc.holds_contract import ENOUGH, SHORT_LIFE
 
 
@@ -145,11 +146,11 @@ def test_tickets_of_a_process_that_was_killed_before_its_write_come_back(
 ) -> None:
     process.inventory.set_terms(terms(concert_id, limit=3))
     user_id, killed = new_id(), new_id()
-    request = process.inventory.request(user_id, concert_id, items(standing=3))
+    request = process.inventory.hold_request(user_id, concert_id, items(standing=3))
     holds.place_for_booking(concert_id, domain.booking_id(user_id, killed), request, life=ENOUGH)
     with pytest.raises(SoldOut):
         process.box_office.book(new_id(), new_id(), concert_id, items(standing=1))
-    _, replayed = process.box_office.book(user_id, killed, concert_id, items(standing=3), resumed=True)
+    _, replayed = process.box_office.book(user_id, killed, concert_id, items(standing=3), redelivered=True)
     assert not replayed
 
 
@@ -159,14 +160,14 @@ def test_unit_of_a_write_slower_than_its_hold_is_sold_once(
     on_sale = terms(concert_id, capacities={"standing": 2})
     process.inventory.set_terms(on_sale)
     slow = domain.Purchase("ada", "slow", domain.fingerprint(concert_id, items(standing=1)))
-    request = process.inventory.request("ada", concert_id, items(standing=1))
+    request = process.inventory.hold_request("ada", concert_id, items(standing=1))
     hold = holds.place_for_booking(concert_id, slow.booking_id, request, life=SHORT_LIFE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("booking_svc.holds.BUSY", SHORT_LIFE)
-        hold = holds.place_for_booking(concert_id, slow.booking_id, request, resumed=True, life=SHORT_LIFE)
+        hold = holds.place_for_booking(concert_id, slow.booking_id, request, redelivered=True, life=SHORT_LIFE)
     poll(lambda: process.available(concert_id)["standing"] == 2)  # MongoDB does not have it
-    bookings.confirm(domain.draft(slow, hold.items, hold.taken, hold.prices, Offer(on_sale), hold.expires_at))
-    assert not holds.settle(concert_id, slow.booking_id)
+    bookings.confirm(domain.draft(slow, hold, Offer(on_sale), hold.expires_at))
+    assert not holds.settle(concert_id, slow.booking_id, hold.mark)
     other, _ = process.box_office.book("bob", new_id(), concert_id, items(standing=1))
     assert len(other["tickets"]) == 1
     with pytest.raises(SoldOut):
@@ -183,7 +184,7 @@ def test_refused_requests_leave_nothing_behind(
         process.box_office.book("bob", new_id(), concert_id, items(standing=1))
 
     def what_is_there() -> tuple[int, dict[bytes, int | None]]:
-        keys = list(redis.scan_iter(f"{{{concert_id}}}*", count=1000))
+        keys = list(redis.scan_iter(f"{concert_key(concert_id)}*", count=1000))
         documents = mongo["bookings"].count_documents({"concert_id": concert_id})
         return documents, {key: redis.memory_usage(key) for key in keys}
 
@@ -219,15 +220,20 @@ def test_later_close_is_sold_by_in_every_process(new_process: Callable[[], Proce
     assert booking["schedule_version"] == 2
 
 
-def test_large_concert_is_back_within_five_seconds(
-    process: Process, bookings: Bookings, redis: Redis, concert_id: str
+def test_concert_with_many_bookings_is_counted_in_pieces(
+    process: Process, redis: Redis, mongo: Database[Document], concert_id: str
 ) -> None:
-    on_sale = terms(concert_id, capacities={"standing": 200_000}, limit=10)
+    on_sale, sold = terms(concert_id, capacities={"standing": 50_000}), 12_000  # more than a piece of each kind
     process.inventory.set_terms(on_sale)
-    sold = [(new_id(), [f"buyer:{n:024}:1", f"unit:standing:{n}"]) for n in range(1, 100_001)]
-    process.bookings.sold = lambda _: iter(sold)  # type: ignore[method-assign]
+    one = {**draft(on_sale, "standing:1"), "status": "confirmed", "confirmed_at": datetime.now(UTC), "outbox": []}
+    mongo["bookings"].insert_many(
+        {**one, "_id": f"{concert_id}-{n}", "claims": [f"buyer:{n:024}:1", f"unit:standing:{n}"]}
+        for n in range(1, sold + 1)
+    )
     forget(redis, concert_id)
-    assert poll(lambda: process.available(concert_id), seconds=5) == {"standing": 100_000}
+    assert process.available(concert_id) == {"standing": 50_000 - sold}
+    taken = process.box_office.hold("ada", new_id(), concert_id, items(standing=1))
+    assert taken["tickets"] and redis.hlen(concert_key(concert_id, "buyers")) == sold + 2
 
 
 def states(process: Process, concert_id: str) -> str:

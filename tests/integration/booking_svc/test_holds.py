@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 from booking_svc.contract import LimitReached, SalesClosed, SoldOut
 from booking_svc.counts import Counts
 from booking_svc.holds import Holds
-from booking_svc.scripts import CountDue, NotLoaded, Scripts, connect, mark_of
+from booking_svc.marks import mark_of
+from booking_svc.scripts import CountDue, NotLoaded, Scripts, SeatsTaken, concert_key, connect
 from rabbitmq.times import from_wire
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
@@ -43,18 +44,18 @@ def stall(holds: Holds, counts: Counts, concert_id: str) -> Callable[..., Stall]
 def test_on_sale_lives_until_sales_close(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall(closes_in=timedelta(days=60))
     closes = from_wire(shop.offer.terms["sales_close_at"]).timestamp() * 1000
-    assert redis.pexpiretime(f"{{{shop.id}}}:on_sale") == pytest.approx(closes, abs=1)
+    assert redis.pexpiretime(concert_key(shop.id, "on_sale")) == pytest.approx(closes, abs=1)
 
 
 def test_sales_are_closed_when_on_sale_has_expired(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall(closes_in=timedelta(milliseconds=300))
-    poll(lambda: not redis.exists(f"{{{shop.id}}}:on_sale"))
+    poll(lambda: not redis.exists(concert_key(shop.id, "on_sale")))
     poll(lambda: shop.refused("ada", items(standing=1), SalesClosed))
 
 
 def test_sales_are_closed_though_on_sale_is_left(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall(closes_in=timedelta(0))
-    redis.set(f"{{{shop.id}}}:on_sale", 1)
+    redis.set(concert_key(shop.id, "on_sale"), 1)
     assert shop.refused("ada", items(standing=1), SalesClosed)
 
 
@@ -86,7 +87,7 @@ def test_what_a_dead_counter_leaves_behind_vanishes(stall: Callable[..., Stall],
     assert count is not None
 
     def die() -> Iterator[tuple[str, list[str]]]:
-        redis.delete(f"{{{shop.id}}}:counting")
+        redis.delete(concert_key(shop.id, "counting"))
         yield "b", ["unit:standing:1", "buyer:ada:1"]
 
     assert not shop.counts.load(count, shop.offer, die())
@@ -97,10 +98,10 @@ def test_what_a_dead_counter_leaves_behind_vanishes(stall: Callable[..., Stall],
 def test_nothing_is_left_of_a_hold_that_was_released(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall()
     shop.hold("h", "ada", items(standing=2))
-    shop.holds.release_hold(shop.id, "h", "ada")
-    assert redis.hkeys(f"{{{shop.id}}}:buyers") == redis.hkeys(f"{{{shop.id}}}:holds") == [b"-"]
-    assert redis.zcard(f"{{{shop.id}}}:expiries") == 1
-    assert redis.bitcount(f"{{{shop.id}}}:taken:standing") == 1  # bit 0
+    shop.release_hold("h", "ada")
+    assert redis.hkeys(concert_key(shop.id, "buyers")) == redis.hkeys(concert_key(shop.id, "holds")) == [b"-"]
+    assert redis.zcard(concert_key(shop.id, "expiries")) == 1
+    assert redis.bitcount(concert_key(shop.id, "taken", "standing")) == 1  # bit 0
 
 
 def test_taken_bit_and_owner_agree(stall: Callable[..., Stall], redis: Redis) -> None:
@@ -109,8 +110,8 @@ def test_taken_bit_and_owner_agree(stall: Callable[..., Stall], redis: Redis) ->
     shop.hold("h", "bob", items(standing=5))
     shop.holds.release(shop.id, "b", taken)
     shop.hold("h2", "cy", items(standing=3))
-    owners = redis.get(f"{{{shop.id}}}:owners:standing")
-    bits = redis.get(f"{{{shop.id}}}:taken:standing")
+    owners = redis.get(concert_key(shop.id, "owners", "standing"))
+    bits = redis.get(concert_key(shop.id, "taken", "standing"))
     assert isinstance(owners, bytes) and isinstance(bits, bytes)
     marks = struct.unpack(f"{len(owners) // 8}Q", owners)
     numbers = {number for number in range(len(bits) * 8) if bits[number // 8] & (128 >> number % 8)}
@@ -152,7 +153,7 @@ def test_concert_of_which_a_key_was_evicted_is_not_loaded(stall: Callable[..., S
     shop = stall()
     taken = shop.sell("b", "ada", items(standing=1))
     shop.hold("h", "bob", items(standing=1))
-    assert redis.delete(f"{{{shop.id}}}:{kind}")
+    assert redis.delete(concert_key(shop.id, kind))
     for ask in (lambda: shop.hold("next", "cy", items(standing=1)), shop.available):
         assert raises(NotLoaded, ask)
     shop.holds.release(shop.id, "b", taken)  # makes no key that would hide the loss
@@ -162,17 +163,16 @@ def test_concert_of_which_a_key_was_evicted_is_not_loaded(stall: Callable[..., S
     assert shop.available()["standing"] == (2 if kind == "holds" else 1)
 
 
-@pytest.mark.parametrize("kind", ["on_sale"])
-def test_on_sale_that_was_lost_is_not_taken_for_closed(stall: Callable[..., Stall], redis: Redis, kind: str) -> None:
+def test_on_sale_that_was_lost_is_not_taken_for_closed(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall()
-    redis.delete(f"{{{shop.id}}}:{kind}")
+    redis.delete(concert_key(shop.id, "on_sale"))
     with pytest.raises(NotLoaded):
         shop.hold("h", "ada", items(standing=1))
 
 
 def test_copy_of_another_redis_process_is_not_believed(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall()
-    redis.hset(f"{{{shop.id}}}:terms", "run", "0" * 40)
+    redis.hset(concert_key(shop.id, "terms"), "run", "0" * 40)
     with pytest.raises(NotLoaded):
         shop.hold("h", "ada", items(standing=1))
 
@@ -196,22 +196,28 @@ def test_concert_is_counted_again_when_writes_under_way_at_its_loss_have_ended(
 ) -> None:
     monkeypatch.setattr("booking_svc.counts.SETTLING", 300)
     shop = stall()  # nothing was there before, so this is how it is loaded after a loss
-    shop.hold("h", "ada", items(standing=1))
     poll(lambda: raises(CountDue, shop.available))
     shop.load()
-    assert shop.available()["standing"] == 2
+    assert shop.available()["standing"] == 3
 
 
 def test_rolled_back_hold_that_was_sold_is_lost_at_the_next_count(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall()
     held = shop.hold("h", "ada", items(standing=2))
     kept = copy(redis, shop.id)
-    shop.holds.begin_booking(shop.id, "h", "ada", "b")
-    shop.holds.settle(shop.id, "b", "h")
+    shop.begin_booking("h", "ada", "b")
+    shop.settle("b", "h")
     roll_back(redis, shop.id, kept)
-    assert shop.holds.find(shop.id, "h", "ada") == held
+    assert shop.find("h", "ada") == held
     shop.load([("b", shop.offer.claims_of(held.taken))])
     assert shop.available()["standing"] == 1
+
+
+def test_many_holds_that_have_expired_are_all_free_at_one_look(stall: Callable[..., Stall], redis: Redis) -> None:
+    shop = stall(capacities={"standing": 260})
+    expired = {shop.hold(f"h{n}", f"buyer {n}", items(standing=1)).mark: 1 for n in range(250)}
+    redis.zadd(concert_key(shop.id, "expiries"), expired)
+    assert shop.available() == {"standing": 260}
 
 
 # --- many at once
@@ -263,7 +269,7 @@ def test_crowd_wants_the_same_seat_and_one_gets_it(stall: Callable[..., Stall]) 
     shop = stall(seating={"balcony": hall("1")})
     shop.load()
     wanted = seats("balcony", "B-1-3", "B-1-4")
-    answers = all_at_once(CROWD, lambda n: raises(Exception, lambda: shop.hold(f"h{n}", f"buyer {n}", wanted)))
+    answers = all_at_once(CROWD, lambda n: raises(SeatsTaken, lambda: shop.hold(f"h{n}", f"buyer {n}", wanted)))
     assert answers.count(False) == 1
     assert shop.states() == {"balcony": "aahhaa"}
 

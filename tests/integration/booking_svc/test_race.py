@@ -27,7 +27,6 @@ from booking_svc.contract import (
     AlreadyCancelled,
     HoldExpired,
     LimitReached,
-    Refusal,
     RequestInProgress,
     SalesTerms,
     SoldOut,
@@ -36,6 +35,7 @@ from booking_svc.contract import (
 from booking_svc.domain import BookingDocument
 from rabbitmq.database import Document
 from rabbitmq.errors import Unavailable
+from tests.harm import again_and_again
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
 from tests.integration.booking_svc.process import Process
@@ -192,11 +192,11 @@ def change_of_mind(arena: Arena) -> list[str]:
             if turn == number % 3:
                 hold = arena.insist(lambda: office.hold(buyer, new_id(), arena.concert_id, items(standing=1)))
                 if hold:
-                    office.release_hold(buyer, hold["id"])
+                    arena.insist(lambda: office.release_hold(buyer, hold["id"]))  # noqa: B023
             elif booking := arena.book(number, buyer):
-                cancelled = office.cancel(buyer, booking["_id"])
+                arena.insist(lambda: office.cancel(buyer, booking["_id"]))
                 for _ in range(2):
-                    office.release(arena.concert_id, booking["_id"], cancelled["claims"])
+                    arena.insist(lambda: office.release(arena.concert_id, booking["_id"], booking["claims"]))
 
     all_at_once(arena.size.threads, act)
     left = arena.processes[0].available(arena.concert_id)["standing"]
@@ -207,7 +207,7 @@ def change_of_mind(arena: Arena) -> list[str]:
 def counted_meanwhile(arena: Arena) -> list[str]:
     """Tickets are booked and cancelled while the concert is counted again and again."""
     arena.open(capacities={"standing": 1000})
-    with again_and_again(lambda: arena.processes[1].inventory.set_terms(arena.terms)):
+    with again_and_again(lambda: arena.insist(lambda: arena.processes[1].inventory.set_terms(arena.terms)), every=0.02):
         all_at_once(arena.size.threads, lambda n: book_twice_cancel_once(arena, n))
     return arena.breaches()
 
@@ -216,7 +216,7 @@ def book_twice_cancel_once(arena: Arena, number: int) -> None:
     buyer = new_id()
     first, _ = arena.book(number, buyer), arena.book(number, buyer)
     if first:
-        arena.process(number).box_office.cancel(buyer, first["_id"])
+        arena.insist(lambda: arena.process(number).box_office.cancel(buyer, first["_id"]))
 
 
 # --- what is taken away in the negative controls
@@ -262,7 +262,7 @@ def no_claim_on_a_hold(arena: Arena) -> Iterator[None]:
     """Any number of bookings may be made of one hold, at once, and MongoDB has no index."""
     arena.mongo["bookings"].drop_index("one_owner_per_claim")
     with (
-        changed_script(arena, "if hold.booking and hold.booking ~= booking then", "if false then"),
+        changed_script(arena, "if not hold.booking or hold.booking == booking then", "if true then"),
         changed_script(arena, "if hold.booking and now < hold.busy_until and", "if false and"),
     ):
         yield
@@ -301,17 +301,14 @@ def no_condition(arena: Arena) -> Iterator[None]:
 def changed_script(arena: Arena, text: str, other: str) -> Iterator[None]:
     """The processes' scripts with *other* in the place of *text*."""
     changed = 0
-    before = []
     for process in arena.processes:
-        for name, script in process.holds._scripts._scripts.items():
+        scripts = process.holds._scripts._scripts
+        for name, script in scripts.items():
             if text in script.script:
-                before.append((process, name, script))
-                process.holds._scripts._scripts[name] = arena.redis.register_script(script.script.replace(text, other))
+                scripts[name] = arena.redis.register_script(script.script.replace(text, other))
                 changed += 1
     assert changed, f"no script says {text}"
     yield
-    for process, name, script in before:
-        process.holds._scripts._scripts[name] = script
 
 
 RACES: list[tuple[Race, Callable[[Arena], Any]]] = [
@@ -363,10 +360,7 @@ def test_race_would_be_won_by_too_many_without_its_guard(
     arena = arena_of(SHORT)
     with guard(arena):
         for _ in range(30):
-            try:
-                if race(arena):
-                    return
-            except Refusal:  # some guard that is left does not like what it sees
+            if race(arena):
                 return
             arena.close()
             arena.open()
@@ -391,7 +385,7 @@ def test_emptying_redis_in_the_middle_sells_no_unit_twice_and_loses_none(arena_o
         buyer = new_id()
         return [arena.book(number, buyer) for _ in range(8)]
 
-    with again_and_again(arena.forget, every=0.01) as times:
+    with again_and_again(arena.forget, every=0.02, at_most=40) as times:
         answers = [answer for answers in all_at_once(SHORT.threads, buy) for answer in answers]
     assert times() >= 5, "Redis was emptied too seldom to show anything"
     assert len([answer for answer in answers if answer]) == 200  # 320 asked, and no false sold-out
@@ -415,7 +409,7 @@ def test_rolling_redis_back_in_the_middle_sells_no_unit_twice_and_loses_none(are
         buyer = new_id()
         return [arena.book(number, buyer) for _ in range(8)]
 
-    with again_and_again(roll_back_or_keep, every=0.005) as times:
+    with again_and_again(roll_back_or_keep, every=0.01, at_most=40) as times:
         answers = [answer for answers in all_at_once(SHORT.threads, buy) for answer in answers]
     assert times() >= 5
     booked = [answer for answer in answers if answer]
@@ -425,26 +419,3 @@ def test_rolling_redis_back_in_the_middle_sells_no_unit_twice_and_loses_none(are
     while arena.book(0, str(uuid4())):  # what is left, is left for somebody
         booked.append({})
     assert len(booked) == 200
-
-
-@contextmanager
-def again_and_again(act: Callable[[], object], every: float = 0.02) -> Iterator[Callable[[], int]]:
-    """Do *act* every so many seconds until the block ends; gives how often it was done."""
-    done, times = threading.Event(), 0
-
-    def go_on() -> None:
-        nonlocal times
-        while not done.wait(every):
-            try:
-                act()
-            except (RedisError, PyMongoError, Unavailable):  # the machine is busy
-                continue
-            times += 1
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield lambda: times
-    finally:
-        done.set()
-        thread.join()

@@ -3,7 +3,6 @@ Redis emptied, restarted, rolled back, evicting, out of memory, frozen past a lo
 no false sold-out, nobody past the limit, and the next request is served.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +13,10 @@ from redis.exceptions import RedisError
 
 from booking_svc.audit.reading import Audit
 from booking_svc.contract import HoldExpired, LimitReached, RequestInProgress, SoldOut
-from booking_svc.domain import BookingDocument
+from booking_svc.domain import BookingDocument, HoldKey
 from rabbitmq.database import Document
 from rabbitmq.errors import Unavailable
+from tests.harm import again_and_again
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.own_redis import OwnRedis
 from tests.integration.booking_svc.process import Process
@@ -53,22 +53,9 @@ class Shop:
 
     def sell_while(self, harm: Callable[[], None], every: float) -> list[BookingDocument]:
         """All that a crowd buys while *harm* is done again and again; all of them ask for more than there is."""
-        done, times = threading.Event(), 0
-
-        def go_on() -> None:
-            nonlocal times
-            while not done.wait(every):
-                harm()
-                times += 1
-
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
+        with again_and_again(harm, every, at_most=20) as times:
             answers = all_at_once(24, lambda n: [self.book(n) for _ in range(7)])
-        finally:
-            done.set()
-            thread.join()
-        assert times >= 2, "the sale was over before anything happened"
+        assert times() >= 2, "the sale was over before anything happened"
         return [booking for bookings in answers for booking in bookings if booking]
 
     def must_have_sold_everything(self, told: list[BookingDocument]) -> None:
@@ -155,8 +142,8 @@ def test_redis_out_of_memory_refuses_and_loses_nothing(shop: Shop) -> None:
 
 
 def test_redis_frozen_past_a_holds_life(shop: Shop) -> None:
-    request = shop.process.inventory.request("ada", shop.id, items(standing=UNITS // 20))
-    shop.process.holds.place(shop.id, "short", request, life=300)
+    request = shop.process.inventory.hold_request("ada", shop.id, items(standing=UNITS // 20))
+    short = shop.process.holds.place(shop.id, "short", request, life=300)
     with shop.redis.frozen():
         began = time.monotonic()
         with pytest.raises(RedisError):
@@ -164,9 +151,9 @@ def test_redis_frozen_past_a_holds_life(shop: Shop) -> None:
         assert time.monotonic() - began < 1
         poll(lambda: time.monotonic() - began > 0.6)
     with pytest.raises(HoldExpired):
-        shop.process.holds.begin_booking(shop.id, "short", "ada", new_id())
+        shop.process.holds.begin_booking(HoldKey(shop.id, "short", short.born), "ada", new_id())
     # What Bob asked of the frozen Redis it has done by now: his retry is the one to get it.
-    booking, _ = shop.process.box_office.book("bob", "k1", shop.id, items(standing=1), resumed=True)
+    booking, _ = shop.process.box_office.book("bob", "k1", shop.id, items(standing=1), redelivered=True)
     assert shop.process.available(shop.id)["standing"] == UNITS - 1
     assert [owner for owner, _ in shop.process.bookings.sold(shop.id)] == [booking["_id"]]
 

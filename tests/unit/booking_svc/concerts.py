@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from booking_svc import domain
 from booking_svc.contract import Item, SalesTerms, TicketTypeTerms
-from booking_svc.domain import BookingDocument, Purchase
+from booking_svc.domain import BookingDocument, Hold, Purchase
 from booking_svc.offer import Offer, Taken, Unit
 from rabbitmq.times import to_wire
 
@@ -87,8 +87,14 @@ def draft(
 ) -> BookingDocument:
     """A booking of *units*, `standing:17`, by a new buyer unless one is named."""
     offer, bought = Offer(terms), [unit.split(":") for unit in units]
-    order = purchase(user_id, key, asked := [Item(ticket_type=code, quantity=1) for code, _ in bought])
+    asked = [Item(ticket_type=code, quantity=1) for code, _ in bought]
+    wanted = purchase(user_id, key, asked)
     slots = list(range(first_slot, first_slot + len(units)))
-    taken = Taken(order.user_id, slots, [Unit(code, int(number)) for code, number in bought])
+    taken = Taken(wanted.user_id, slots, [Unit(code, int(number)) for code, number in bought])
+    return domain.draft(wanted, held(offer, taken, asked), offer, datetime.now(UTC))
+
+
+def held(offer: Offer, taken: Taken, asked: Sequence[Item]) -> Hold:
+    """A hold of *taken* at the prices of the offer."""
     prices = {code: ticket_type["price"] for code, ticket_type in offer.types.items()}
-    return domain.draft(order, asked, taken, prices, offer, datetime.now(UTC))
+    return Hold("amark...", 1, offer.version, taken, list(asked), prices, datetime.now(UTC))

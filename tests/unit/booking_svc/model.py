@@ -26,9 +26,10 @@ from booking_svc.contract import (
     UnknownTicketType,
 )
 from booking_svc.counts import SETTLING, TRUSTED, Count, Sold
-from booking_svc.holds import BUSY, LIFE, LONGEST, WRITING, Doubt, Hold, Request, SeatStates
+from booking_svc.domain import Hold, HoldKey
+from booking_svc.holds import BUSY, LIFE, LONGEST, WRITING, HoldRequest, SeatStates
 from booking_svc.offer import Offer, Taken, Unit, Wanted
-from booking_svc.scripts import CountDue, InDoubt, NotLoaded, SeatsTaken
+from booking_svc.scripts import CountDue, Doubt, InDoubt, NotLoaded, SeatsTaken
 from rabbitmq.times import from_wire
 
 T = TypeVar("T")
@@ -38,10 +39,10 @@ Owners = dict[Any, str]
 @dataclass
 class HeldTickets:
     owner: str
-    request: Request
+    request: HoldRequest
     taken: Taken
     prices: dict[str, Any]
-    born: float
+    born: int
     expires: float
     booking: str | None = None
     busy_until: float = 0.0
@@ -139,10 +140,14 @@ def pass_on(concert: Concert, taken: Taken, owner: str, to: str | None) -> None:
     concert.changes += 1
 
 
+def end_booked_hold(concert: Concert, booking_id: str, hold_mark: str | None) -> None:
+    hold = concert.holds.get(hold_mark or booking_id)
+    if hold is not None and hold.booking == booking_id:
+        del concert.holds[hold.owner]
+
+
 def in_doubt(holds: Sequence[HeldTickets]) -> InDoubt:
-    return InDoubt(
-        [{"mark": h.owner, "booking": h.booking, **h.taken._asdict(), "units": list(h.taken.units)} for h in holds]
-    )
+    return InDoubt([Doubt(hold.owner, str(hold.booking), hold.taken) for hold in holds])
 
 
 class ModelOfHolds:
@@ -151,15 +156,15 @@ class ModelOfHolds:
     def __init__(self, redis: ModelOfRedis) -> None:
         self.redis = redis
 
-    def place(self, concert_id: str, owner: str, request: Request, life: int = LIFE) -> Hold:
+    def place(self, concert_id: str, nonce: str, request: HoldRequest, life: int = LIFE) -> Hold:
         concert = self._on_sale(concert_id)
-        hold = concert.holds.get(owner) or self._take(concert, owner, request, life)
+        hold = concert.holds.get(nonce) or self._take(concert, nonce, request, life)
         if hold.request.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
         return seen(concert, hold)
 
     def place_for_booking(
-        self, concert_id: str, booking_id: str, request: Request, resumed: bool = False, life: int = WRITING
+        self, concert_id: str, booking_id: str, request: HoldRequest, redelivered: bool = False, life: int = WRITING
     ) -> Hold:
         concert, now = self._on_sale(concert_id), self.redis.now()
         hold = concert.holds.get(booking_id)
@@ -167,64 +172,64 @@ class ModelOfHolds:
             hold = self._take(concert, booking_id, request, life)
         elif hold.request.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
-        elif now < hold.busy_until and not resumed:
+        elif now < hold.busy_until and not redelivered:
             raise RequestInProgress
         hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, now + life
         return seen(concert, hold)
 
     def begin_booking(
-        self, concert_id: str, hold_id: str, buyer: str, booking_id: str, resumed: bool = False, life: int = WRITING
+        self, key: HoldKey, buyer: str, booking_id: str, redelivered: bool = False, life: int = WRITING
     ) -> Hold:
-        concert, now = self._on_sale(concert_id), self.redis.now()
-        hold = self._of_buyer(concert, hold_id, buyer, booking_id)
-        if hold.booking and now < hold.busy_until and not resumed:
+        concert, now = self._on_sale(key.concert_id), self.redis.now()
+        hold = self._not_at_work(self._of_buyer(concert, key, buyer), booking_id)
+        if hold.booking and now < hold.busy_until and not redelivered:
             raise RequestInProgress
-        pass_on(concert, hold.taken, hold_id, booking_id)
+        pass_on(concert, hold.taken, hold.owner, booking_id)
         hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, max(hold.expires, now + life)
         return seen(concert, hold)
 
-    def find(self, concert_id: str, hold_id: str, buyer: str) -> Hold:
-        concert = self.redis.look(concert_id)
-        hold = concert.holds.get(hold_id)
-        if hold is None or hold.taken.buyer != buyer:
-            raise HoldExpired
-        return seen(concert, hold)
+    def find(self, key: HoldKey, buyer: str) -> Hold:
+        concert = self.redis.look(key.concert_id)
+        return seen(concert, self._of_buyer(concert, key, buyer))
 
-    def extend(self, concert_id: str, hold_id: str, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
-        concert, now = self._on_sale(concert_id), self.redis.now()
-        hold = self._of_buyer(concert, hold_id, buyer)
+    def extend(self, key: HoldKey, buyer: str, life: int = LIFE, longest: int = LONGEST) -> Hold:
+        concert, now = self._on_sale(key.concert_id), self.redis.now()
+        hold = self._not_at_work(self._of_buyer(concert, key, buyer))
         hold.expires = max(hold.expires, min(now + life, hold.born + longest, closes(concert)))
         return seen(concert, hold)
 
-    def release_hold(self, concert_id: str, hold_id: str, buyer: str) -> None:
-        concert = self.redis.look(concert_id)
+    def release_hold(self, key: HoldKey, buyer: str) -> None:
+        concert = self.redis.look(key.concert_id)
         try:
-            hold = self._of_buyer(concert, hold_id, buyer)
+            hold = self._of_buyer(concert, key, buyer)
         except HoldExpired:
             return
-        pass_on(concert, hold.taken, hold_id, None)
-        del concert.holds[hold_id]
+        self._not_at_work(hold)
+        pass_on(concert, hold.taken, hold.owner, None)
+        del concert.holds[hold.owner]
 
-    def settle(self, concert_id: str, booking_id: str, hold_id: str | None = None) -> bool:
+    def settle(self, concert_id: str, booking_id: str, hold_mark: str) -> bool:
         concert = self.redis.loaded(concert_id)
-        hold = concert and concert.holds.get(hold_id or booking_id)
+        hold = concert and concert.holds.get(hold_mark)
         if concert is None or hold is None or hold.booking != booking_id:
             return False
         del concert.holds[hold.owner]
+        if concert.owners.get(hold.taken.units[0]) != booking_id:
+            return False
         concert.changes += 1
         self.redis.note("sold", concert_id, booking_id, hold.taken)
         return True
 
-    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_id: str | None = None) -> None:
+    def release(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
             pass_on(concert, taken, booking_id, None)
-            concert.holds.pop(hold_id or booking_id, None)
+            end_booked_hold(concert, booking_id, hold_mark)
         self.redis.note("freed", concert_id, booking_id, taken)
 
     def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
             take(concert, booking_id, taken)
-            concert.holds.pop(hold_mark or booking_id, None)
+            end_booked_hold(concert, booking_id, hold_mark)
         self.redis.note("sold", concert_id, booking_id, taken)
 
     def abandon(self, concert_id: str, doubt: Doubt) -> None:
@@ -279,22 +284,25 @@ class ModelOfHolds:
             raise NotOnSaleYet
         return concert
 
-    def _of_buyer(self, concert: Concert, hold_id: str, buyer: str, booking: str | None = None) -> HeldTickets:
-        hold = concert.holds.get(hold_id)
-        if hold is None or hold.taken.buyer != buyer:
+    def _of_buyer(self, concert: Concert, key: HoldKey, buyer: str) -> HeldTickets:
+        hold = concert.holds.get(key.nonce)
+        if hold is None or hold.born != key.born or hold.taken.buyer != buyer:
             raise HoldExpired
+        return hold
+
+    def _not_at_work(self, hold: HeldTickets, booking: str | None = None) -> HeldTickets:
         if hold.booking and hold.booking != booking:
             raise RequestInProgress if self.redis.now() < hold.busy_until else in_doubt([hold])
         return hold
 
-    def _take(self, concert: Concert, owner: str, request: Request, life: int) -> HeldTickets:
-        now, offer = self.redis.now(), concert.offer
-        taken_seats: list[tuple[str, int]] = []
+    def _take(self, concert: Concert, owner: str, request: HoldRequest, life: int) -> HeldTickets:
+        now, offer = int(self.redis.now()), concert.offer
+        taken_seats: list[Unit] = []
         for code, quantity, seats in request.wanted:
             if code not in offer.types:
                 raise UnknownTicketType(code)
             unfree = [n for i, n in enumerate(seats) if n in seats[:i] or not is_free(concert, Unit(code, n))]
-            taken_seats += [(code, number) for number in unfree]
+            taken_seats += [Unit(code, number) for number in unfree]
             left = offer.types[code]["capacity"] - taken_of(concert, code)
             if not taken_seats and len(seats) + quantity > left:
                 raise self._refusal(concert, SoldOut(code))
@@ -424,4 +432,6 @@ def closes(concert: Concert) -> float:
 
 def seen(concert: Concert, hold: HeldTickets) -> Hold:
     expires_at = datetime.fromtimestamp(hold.expires / 1000, UTC)
-    return Hold(concert.offer.version, hold.taken, list(hold.request.items), hold.prices, expires_at)
+    return Hold(
+        hold.owner, hold.born, concert.offer.version, hold.taken, list(hold.request.items), hold.prices, expires_at
+    )

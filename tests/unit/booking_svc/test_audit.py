@@ -9,10 +9,10 @@ import pytest
 
 from booking_svc.audit import checks
 from booking_svc.audit.__main__ import report
-from booking_svc.audit.checks import INVARIANTS, Breach, Hold, InRedis
+from booking_svc.audit.checks import INVARIANTS, Breach, HoldInRedis, InRedis
 from booking_svc.domain import BookingDocument
+from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
-from booking_svc.scripts import mark_of
 from tests.unit.booking_svc.concerts import draft, hall, new_id, terms
 
 ON_SALE = terms("c", capacities={"standing": 5}, limit=3, seating={"stalls": hall("1", blocked_seats=["B-1-6"])})
@@ -48,8 +48,8 @@ def stored(booking: BookingDocument, status: str = "confirmed") -> BookingDocume
 def sale() -> Sale:
     ada = stored(draft(ON_SALE, "standing:1", "standing:2", "stalls:3", user_id="ada"))
     cancelled = stored(draft(ON_SALE, "standing:3", user_id="cy"), "cancelled")
-    bob = Hold("bobshold", Taken("bob", [1, 2], [Unit("standing", 4), Unit("stalls", 1)]), False, None, None)
-    dee = Hold("deeshold", Taken("dee", [1], [Unit("standing", 5)]), True, None, None)
+    bob = HoldInRedis("bobshold", Taken("bob", [1, 2], [Unit("standing", 4), Unit("stalls", 1)]), False, None, None)
+    dee = HoldInRedis("deeshold", Taken("dee", [1], [Unit("standing", 5)]), True, None, None)
     ours = mark_of(ada["_id"])
     owners = {
         **dict.fromkeys([Unit("standing", 1), Unit("standing", 2), Unit("stalls", 3)], ours),
@@ -72,8 +72,8 @@ def test_nothing_is_found_where_all_is_well(sale: Sale) -> None:
 
 def test_hold_that_is_just_becoming_a_booking_is_well(sale: Sale) -> None:
     mine = mark_of(sale.ada["_id"])
-    direct = Hold(mine, OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
-    of_a_hold = Hold("adashold", OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
+    direct = HoldInRedis(mine, OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
+    of_a_hold = HoldInRedis("adashold", OFFER.taken_by(sale.ada["claims"]), False, sale.ada["_id"], mine)
     sale.redis.holds += [direct, of_a_hold]  # type: ignore[operator]
     assert breaches(sale) == []
 
@@ -139,7 +139,7 @@ def leak_a_slot(sale: Sale) -> str:
 
 def leave_a_bit(sale: Sale) -> str:
     sale.redis.bits["stalls"].add(2)
-    return "stalls:2"
+    return "stalls:B-1-2"
 
 
 def lose_a_bit(sale: Sale) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +21,16 @@ from tests.unit.booking_svc.model import ModelOfCounts, ModelOfHolds, ModelOfRed
 class Theatre:
     """A box office and what it works with, selling one concert."""
 
-    def __init__(self, bookings: FakeBookings | None = None, concert_id: str | None = None, **on_sale: Any) -> None:
+    def __init__(
+        self,
+        bookings: FakeBookings | None = None,
+        concert_id: str | None = None,
+        now: Callable[[], float] | None = None,
+        **on_sale: Any,
+    ) -> None:
         self.concert_id, self.later = concert_id or new_id(), 0.0
-        self.redis = ModelOfRedis(self.now)
-        self.bookings = bookings or FakeBookings(lambda: datetime.fromtimestamp(self.now() / 1000, UTC))
+        self.redis = ModelOfRedis(now or self.now)
+        self.bookings = bookings or FakeBookings(lambda: datetime.fromtimestamp(self.redis.now() / 1000, UTC))
         self.terms, self.holds, self.counts = FakeTerms(), ModelOfHolds(self.redis), ModelOfCounts(self.redis)
         stores: Any = (self.holds, self.bookings, self.terms, Stocktake(self.counts, self.bookings, self.terms))  # type: ignore[arg-type]
         self.inventory = Inventory(*stores)
@@ -39,10 +45,10 @@ class Theatre:
         self.later += seconds * 1000
 
     def book(
-        self, user_id: str = "ada", key: str | None = None, resumed: bool = False, **quantities: int
+        self, user_id: str = "ada", key: str | None = None, redelivered: bool = False, **quantities: int
     ) -> tuple[BookingDocument, bool]:
         asked = items(**quantities)
-        return self.box_office.book(user_id, key or new_id(), self.concert_id, asked, resumed=resumed)
+        return self.box_office.book(user_id, key or new_id(), self.concert_id, asked, redelivered=redelivered)
 
     def hold(
         self, user_id: str = "ada", key: str | None = None, asked: Sequence[Item] = (), **quantities: int
@@ -50,9 +56,9 @@ class Theatre:
         return self.box_office.hold(user_id, key or new_id(), self.concert_id, [*asked, *items(**quantities)])
 
     def book_hold(
-        self, hold: contract.Hold, user_id: str = "ada", key: str | None = None, resumed: bool = False
+        self, hold: contract.Hold, user_id: str = "ada", key: str | None = None, redelivered: bool = False
     ) -> tuple[BookingDocument, bool]:
-        return self.box_office.book_hold(user_id, key or new_id(), hold["id"], resumed=resumed)
+        return self.box_office.book_hold(user_id, key or new_id(), hold["id"], redelivered=redelivered)
 
     def available(self) -> dict[str, int]:
         types = self.inventory.availability(self.concert_id)["ticket_types"]

@@ -345,6 +345,14 @@ def test_rows_are_named_once() -> None:
     assert "seating" in refused(schemas.NewConcert, body)["ticket_types"][2]
 
 
+def test_row_is_of_one_ticket_type() -> None:
+    twin = {**CONCERT["ticket_types"][2], "code": "twin"}
+    body = {**CONCERT, "ticket_types": [*CONCERT["ticket_types"], twin]}
+    assert "ticket_types" in refused(schemas.NewConcert, body)
+    apart = {**twin, "seating": [{**twin["seating"][0], "section": "C"}], "accessible_seats": [], "blocked_seats": []}
+    schemas.NewConcert().load({**CONCERT, "ticket_types": [*CONCERT["ticket_types"], apart]})
+
+
 def test_concert_has_at_most_50000_seats() -> None:
     def seating(section: str, rows: int) -> list[dict[str, Any]]:
         return [{"section": section, "rows": [str(row) for row in range(1, rows + 1)], "seats_per_row": 50}]
