@@ -18,7 +18,7 @@ ps: | $(bin)/python ## List the processes of the running platform
 shell: | $(bin)/python ## Open nameko shell on the running platform
 	@$(bin)/python -m local shell
 
-audit: | $(bin)/python ## Check the invariants of the running platform (exit 1: one is breached)
+audit: | $(bin)/python ## Check the invariants of the running platform (fails when one is breached)
 	@$(bin)/python -m local audit
 
 test: lint ## Check the code, then run every test on servers of its own (ARGS= for pytest)

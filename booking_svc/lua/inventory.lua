@@ -2,7 +2,7 @@
 --
 -- KEYS[1] is a concert's hash tag, `{concert_id}`. Every key is derived from it, so all of them lie in one slot:
 --   <tag>:terms              hash: version, opens, closes (ms since 1970), status, limit, type:<code> (JSON: capacity,
---                            bound, price); and what load.lua says of itself: run, keys, counted, changes, ...
+--                            price, bound: the units in all); and what load.lua says of itself: run, keys, counted, ...
 --   <tag>:on_sale            expires when sales close
 --   <tag>:taken:<code>       bitmap over unit numbers: held, sold or blocked. Bit 0 stands for nothing and is set
 --   <tag>:owners:<code>      text of 8 bytes for each unit number: its owner's mark; zeros: it is free
