@@ -134,10 +134,10 @@ class Bookings:
         """The booking, confirmed or cancelled."""
         return self._bookings.find_one({"_id": booking_id, "status": {"$in": SETTLED}})
 
-    def confirmed_among(self, booking_ids: Sequence[str]) -> set[str]:
-        """Which of these bookings are confirmed."""
-        found = self._bookings.find({"_id": {"$in": list(booking_ids)}, "status": "confirmed"}, {"_id": 1})
-        return {document["_id"] for document in found}
+    def confirmed_among(self, booking_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Those of these bookings that are confirmed, with their claims."""
+        found = self._bookings.find({"_id": {"$in": list(booking_ids)}, "status": "confirmed"}, {"claims": 1})
+        return {document["_id"]: document["claims"] for document in found}
 
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
         """

@@ -200,9 +200,11 @@ class BoxOffice:
             self._holds.release(concert_id, purchase.booking_id, hold.taken, hold.mark)
             raise
         try:
-            self._settle(hold, draft, stored, offer)
-        except RedisError as error:  # the booking stands; when its hold ends, MongoDB is asked
-            log.warning("booking %s is written, its hold is left to expire: %s", stored["_id"], error)
+            if purchase.hold_id is None or stored["hold_id"] == purchase.hold_id:
+                self._settle(hold, draft, stored, offer)
+            # else the key was used for something else meanwhile: the hold is in doubt, and then its buyer's again
+        except RedisError as error:  # the booking stands; when its hold is in doubt, MongoDB is asked
+            log.warning("booking %s is written, its hold is left in doubt: %s", stored["_id"], error)
         return (stored, False) if stored["tickets"] == draft["tickets"] else _replay(stored, purchase)
 
     def _settle(self, hold: Hold, draft: BookingDocument, stored: BookingDocument, offer: Offer) -> None:
@@ -236,14 +238,15 @@ class BoxOffice:
             if not redelivered or request_id is None or cancelled["history"][-1]["request_id"] != request_id:
                 raise AlreadyCancelled(booking_id)
         try:
-            self.release(cancelled["concert_id"], booking_id, cancelled["claims"])
+            self.release(cancelled["concert_id"], booking_id, cancelled["claims"], cancelled["hold_id"])
         except RedisError as error:  # the event in the outbox does it later
             log.warning("tickets of %s are released by the event: %s", booking_id, error)
         return cancelled
 
-    def release(self, concert_id: str, booking_id: str, claims: Sequence[str]) -> None:
-        """Free what is still the booking's; repeating it changes nothing."""
-        self._holds.release(concert_id, booking_id, self._terms.newest(concert_id).taken_by(claims))
+    def release(self, concert_id: str, booking_id: str, claims: Sequence[str], hold_id: str | None) -> None:
+        """Free what is still the booking's, and end the hold it was made of; repeating it changes nothing."""
+        mark = None if hold_id is None else domain.mark_of_hold(hold_id)
+        self._holds.release(concert_id, booking_id, self._terms.newest(concert_id).taken_by(claims), mark)
 
 
 def _replay(booking: BookingDocument, purchase: Purchase) -> Booked:

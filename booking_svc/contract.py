@@ -171,6 +171,7 @@ class BookingCancelled(TypedDict):
     concert_id: str
     user_id: str
     claims: list[str]
+    hold_id: str | None
 
 
 class BookingService(Protocol):

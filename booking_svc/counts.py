@@ -1,8 +1,8 @@
 """
 Counts: what MongoDB knows to be sold, brought to Redis, while selling goes on.
 
-One process at a time counts a concert. What is sold and freed meanwhile is written to a journal, so that the count is
-right at the moment it is put in force. A large concert is brought in pieces; putting it in force is one short script.
+One process at a time counts a concert. What changes hands meanwhile is written to a journal, so that the count is right
+at the moment it is put in force. A large concert is brought in pieces; putting it in force is one short script.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from booking_svc import marks
 from booking_svc.marks import mark_of
-from booking_svc.offer import Offer
-from booking_svc.scripts import Scripts, concert_key
+from booking_svc.offer import Offer, Taken
+from booking_svc.scripts import HoldRecord, Scripts, concert_key, taken_in
 from rabbitmq.times import from_wire
 
 # All in milliseconds.
@@ -22,6 +22,8 @@ from rabbitmq.times import from_wire
 LEASE = 2_000
 #: What a count that was never put in force leaves behind vanishes by itself.
 STAGED = 60_000
+#: A concert is kept so long after its sales have closed; who asks later has it counted again.
+KEPT = 7 * 86_400_000
 #: After a loss of Redis all is counted again so much later: no write that began before is still under way then.
 SETTLING = 15_000
 #: So long "sold out" is answered by the last count; after a count that took long, for fifty times that.
@@ -41,6 +43,7 @@ class Count(NamedTuple):
     concert_id: str
     token: str
     begun: int  #: ms since 1970, by Redis' clock
+    holds: list[HoldRecord]  #: as they were when it began
 
 
 class Counts:
@@ -53,29 +56,32 @@ class Counts:
     def begin(self, concert_id: str) -> Count | None:
         """The count, to be loaded or ended; None when another process is at it."""
         token = secrets.token_hex(8)
-        answer = self._scripts.run("begin_count", concert_id, token, LEASE)
-        return Count(concert_id, token, int(answer[1])) if answer[0] == b"begun" else None
+        answer = self._scripts.run("begin_count", concert_id, token, LEASE, STAGED)
+        if answer[0] == b"busy":
+            return None
+        return Count(concert_id, token, int(answer[1]), [json.loads(hold) for hold in answer[2] if hold])
 
     def is_running(self, concert_id: str) -> bool:
         """Whether some process counts the concert now."""
         return bool(self._scripts.run("is_counting", concert_id)[0] == b"busy")
 
     def end(self, count: Count) -> None:
-        """Let others count; after a `load` that succeeded there is nothing to end."""
+        """Let others count; after a `load` that succeeded, or when others do already, there is nothing to end."""
         self._scripts.run("end_count", count.concert_id, count.token)
 
     def load(self, count: Count, offer: Offer, sold: Sold) -> bool:
         """
-        Put *offer* in force, with what is *sold* by MongoDB's word, read after the count began, and what is held here.
+        Put *offer* in force, with what is *sold* by MongoDB's word, read after the count began, and what is held.
 
         Returns:
             False if the count is void: Redis was emptied meanwhile, or took us for dead. Count again.
         """
         tally = Tally(offer)
         for number, (booking_id, claims) in enumerate(sold, start=1):
-            tally.add(booking_id, claims)
+            tally.add_booking(booking_id, claims)
             if number % BOOKINGS_AT_ONCE == 0:
                 self._live(count)
+        lost = [[hold["mark"], hold["born"]] for hold in count.holds if not tally.add_hold(hold)]
         staged = self._stage(count, tally)
         terms, opens = offer.terms, offer.terms["sales_open_at"]
         to_load = {
@@ -84,6 +90,7 @@ class Counts:
             "trust": TRUSTED,
             "trust_per_cost": TRUSTED_PER_COST,
             "settling": SETTLING,
+            "kept": KEPT,
             "version": offer.version,
             "opens": 0 if opens is None else _milliseconds(opens),
             "closes": _milliseconds(terms["sales_close_at"]),
@@ -94,6 +101,7 @@ class Counts:
                 for code, t in offer.types.items()
             },
             "staged": staged,
+            "lost": lost,
         }
         return bool(self._scripts.run("load", count.concert_id, json.dumps(to_load))[0] == b"loaded")
 
@@ -116,6 +124,7 @@ class Counts:
 
     def _live(self, count: Count) -> None:
         """We are not dead. Should we have been taken for it, who counts instead is not harmed by this."""
+        self._redis.pexpire(concert_key(count.concert_id, "journal"), STAGED)
         self._redis.pexpire(concert_key(count.concert_id, "counting"), LEASE)
 
 
@@ -134,9 +143,24 @@ class Tally:
             for number in offer.blocked(code):
                 _put_mark(self._owners[code], number, marks.BLOCKED)
 
-    def add(self, booking_id: str, claims: Sequence[str]) -> None:
+    def add_booking(self, booking_id: str, claims: Sequence[str]) -> None:
         """The booking owns *claims*."""
-        mark, taken = mark_of(booking_id).encode(), self._offer.taken_by(claims)
+        self._add(mark_of(booking_id).encode(), self._offer.taken_by(claims))
+
+    def add_hold(self, hold: HoldRecord) -> bool:
+        """The hold owns what it has; False: it is lost, since something of it is sold, or not offered any more."""
+        taken, mark = taken_in(hold), hold.get("booking_mark", hold["mark"]).encode()
+        slots = self.buyers.get(taken.buyer, b"")
+        if not all(unit.ticket_type in self._owners for unit in taken.units):
+            return False
+        owners = [_mark_at(slots, slot - 1) for slot in taken.slots]
+        owners += [_mark_at(self._owners[code], number) for code, number in taken.units]
+        if not all(owner in (mark, b"", marks.NOBODY) for owner in owners):
+            return False
+        self._add(mark, taken)
+        return True
+
+    def _add(self, mark: bytes, taken: Taken) -> None:
         slots = self.buyers.setdefault(taken.buyer, bytearray())
         for slot in taken.slots:
             _put_mark(slots, slot - 1, mark)
@@ -157,6 +181,11 @@ class Tally:
                 if accessible := self._offer.accessible(code):
                     texts[f"accessible:{code}"] = _bitmap(self.bound[code] + 1, accessible)
         return texts
+
+
+def _mark_at(text: bytes | bytearray, position: int) -> bytes:
+    """The mark there; nothing past the end."""
+    return bytes(text[position * marks.SIZE : (position + 1) * marks.SIZE])
 
 
 def _put_mark(text: bytearray, position: int, mark: bytes) -> None:

@@ -21,6 +21,7 @@ from booking_svc.contract import (
     Money,
     Ticket,
 )
+from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken
 from rabbitmq.outbox import Envelope, envelope
 from rabbitmq.times import to_wire, to_wire_or_none
@@ -98,6 +99,11 @@ def read_hold_id(user_id: str, text: str) -> HoldKey:
         if hold_id(user_id, key) == text:
             return key
     raise HoldNotFound(text)
+
+
+def mark_of_hold(hold_id: str) -> str:
+    """How the inventory calls the hold."""
+    return mark_of(hold_id.rpartition("-")[2][:24])
 
 
 def _hash(text: str, size: int) -> str:
@@ -183,6 +189,7 @@ def cancelled_event(document: BookingDocument, now: datetime, request_id: str | 
         concert_id=document["concert_id"],
         user_id=document["user_id"],
         claims=document["claims"],
+        hold_id=document["hold_id"],
     )
     return envelope(SERVICE, "booking_cancelled", 2, dict(data), now, request_id=request_id)
 

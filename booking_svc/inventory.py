@@ -116,9 +116,12 @@ class Inventory:
             self._holds.release(concert_id, booking_id, taken)
 
     def _resolve(self, concert_id: str, doubts: Sequence[Doubt]) -> None:
-        sold = self._bookings.confirmed_among([doubt.booking_id for doubt in doubts])
+        sold, offer = (
+            self._bookings.confirmed_among([doubt.booking_id for doubt in doubts]),
+            self._terms.known(concert_id),
+        )
         for doubt in doubts:
-            if doubt.booking_id in sold:
+            if set(offer.claims_of(doubt.taken)) <= set(sold.get(doubt.booking_id, [])):
                 self.tell_sold(concert_id, doubt.booking_id, doubt.taken, doubt.mark)
-            else:
+            else:  # there is no such booking, it was cancelled, or its key was used for something else
                 self._holds.abandon(concert_id, doubt)

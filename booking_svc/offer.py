@@ -95,7 +95,7 @@ class Offer:
             code, _, name = rest.partition(":")
             if code not in self.types:
                 continue
-            number = self.plans[code].number_of(name) if code in self.plans else int(name)
+            number = self.plans[code].number_of(name) if code in self.plans else int(name) if name.isdigit() else None
             if number is not None:
                 units.append(Unit(code, number))
         return Taken(buyer, slots, units)

@@ -43,6 +43,10 @@ REFUSALS: dict[bytes, type[Refusal]] = {
 }
 
 
+#: A hold as place_hold.lua keeps it.
+HoldRecord = dict[str, Any]
+
+
 class Doubt(NamedTuple):
     """A hold that somebody began to book and nobody works at any more."""
 
@@ -91,8 +95,8 @@ def concert_key(concert_id: str, *parts: str) -> str:
     return ":".join((f"{{{concert_id}}}", *parts))
 
 
-def taken_in(hold: dict[str, Any]) -> Taken:
-    """What a hold owns, as place_hold.lua keeps it."""
+def taken_in(hold: HoldRecord) -> Taken:
+    """What the hold owns."""
     return Taken(hold["buyer"], hold["slots"], [Unit(code, number) for code, number in hold["units"]])
 
 

@@ -88,7 +88,9 @@ class BookingService:
     def release_tickets(self, event: Envelope) -> None:
         """Again what cancel_booking did, for the case that it was interrupted."""
         cancelled = event["data"]
-        self.stores.box_office.release(cancelled["concert_id"], cancelled["booking_id"], cancelled["claims"])
+        self.stores.box_office.release(
+            cancelled["concert_id"], cancelled["booking_id"], cancelled["claims"], cancelled.get("hold_id")
+        )
 
     @event_handler("mailer_svc", "confirmation_sent")
     def record_confirmation_mail(self, event: Envelope) -> None:

@@ -43,9 +43,11 @@ class Stocktake:
         raise Unavailable("booking_svc")
 
     def _load(self, count: Count) -> bool:
+        is_loaded = False
         try:
             offer = self._terms.newest(count.concert_id)
-            return self._counts.load(count, offer, self._bookings.sold(count.concert_id))
-        except BaseException:
-            self._counts.end(count)
-            raise
+            is_loaded = self._counts.load(count, offer, self._bookings.sold(count.concert_id))
+        finally:
+            if not is_loaded:
+                self._counts.end(count)
+        return is_loaded

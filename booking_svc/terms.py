@@ -59,7 +59,9 @@ class Terms:
 
     def _remember(self, stored: Document) -> Offer:
         offer = Offer(cast(SalesTerms, stored["terms"]))
-        self._known.pop(offer.concert_id, None)
+        known = self._known.pop(offer.concert_id, None)
+        if known is not None and known.version > offer.version:  # another request has read newer ones meanwhile
+            offer = known
         while len(self._known) >= REMEMBERED:
             self._known.pop(next(iter(self._known)))
         self._known[offer.concert_id] = offer

@@ -100,7 +100,7 @@ def capacity(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
     counted = Counter(unit.ticket_type for taken in owned for unit in taken.units)
     for code, number in counted.items():
         if code in offer.types and number > offer.types[code]["capacity"]:
-            yield "capacity", f"{code}: {number} of {offer.types[code]['capacity']}"
+            yield "capacity", f"{code}: more than {offer.types[code]['capacity']}"
     for code in offer.plans:
         blocked = set(offer.blocked(code))
         for booking_id, taken in sold.values():
@@ -121,18 +121,24 @@ def limit(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
 def in_redis(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], redis: InRedis) -> Found:
     """What is taken in Redis against what is sold and held, unit by unit and slot by slot."""
     marks = {hold.mark for hold in held}
-    unit_owners = {unit: mark for mark, (_, taken) in sold.items() for unit in taken.units}
-    slot_owners = {(taken.buyer, slot): mark for mark, (_, taken) in sold.items() for slot in taken.slots}
-    for hold in held:
-        unit_owners |= dict.fromkeys(hold.taken.units, hold.booking_mark or hold.mark)
-        slot_owners |= {(hold.taken.buyer, slot): hold.booking_mark or hold.mark for slot in hold.taken.slots}
+    unit_owners: dict[Unit, str] = {}
+    slot_owners: dict[tuple[str, int], str] = {}
+    owned = [(mark, taken) for mark, (_, taken) in sold.items()]
+    owned += [(hold.booking_mark or hold.mark, hold.taken) for hold in held]
 
     def name(mark: str) -> str:
         return f"booking {sold[mark][0]}" if mark in sold else f"hold {mark}" if mark in marks else f"mark {mark}"
 
+    for mark, taken in owned:
+        for unit in taken.units:
+            if unit_owners.setdefault(unit, mark) != mark:
+                yield "not_free", f"{_place(offer, unit)}: {name(unit_owners[unit])} and {name(mark)}"
+        for slot in taken.slots:
+            if slot_owners.setdefault((taken.buyer, slot), mark) != mark:
+                yield "not_free", f"slot {slot} of user {taken.buyer}: of two owners"
     for unit, mark in unit_owners.items():
         if unit.ticket_type in offer.types and redis.owners.get(unit) != mark:
-            yield "not_free", f"{name(mark)}: {unit.ticket_type}:{offer.seat_of(unit) or unit.number}"
+            yield "not_free", f"{name(mark)}: {_place(offer, unit)}"
     for (buyer, slot), mark in slot_owners.items():
         if redis.slots.get((buyer, slot)) != mark:
             yield "not_free", f"{name(mark)}: slot {slot} of user {buyer}"
@@ -140,15 +146,20 @@ def in_redis(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], redis: InR
     expired_slots = {(hold.taken.buyer, slot) for hold in redis.holds if hold.expired for slot in hold.taken.slots}
     for unit, mark in redis.owners.items():
         if unit not in unit_owners and unit not in expired:
-            yield "not_lost", f"{unit.ticket_type}:{offer.seat_of(unit) or unit.number} of {name(mark)}"
+            yield "not_lost", f"{_place(offer, unit)} of {name(mark)}"
     for (buyer, slot), mark in redis.slots.items():
         if (buyer, slot) not in slot_owners and (buyer, slot) not in expired_slots:
             yield "not_lost", f"slot {slot} of user {buyer}, of {name(mark)}"
     for code, bits in redis.bits.items():
-        owned = {unit.number for unit in redis.owners if unit.ticket_type == code} | set(offer.blocked(code))
-        for number in sorted(bits ^ owned):
-            name_of = offer.seat_of(Unit(code, number)) or number
-            yield "not_lost" if number in bits else "not_free", f"{code}:{name_of}: its bit and its owner disagree"
+        owned_numbers = {unit.number for unit in redis.owners if unit.ticket_type == code} | set(offer.blocked(code))
+        for number in sorted(bits ^ owned_numbers):
+            where = _place(offer, Unit(code, number))
+            yield "not_lost" if number in bits else "not_free", f"{where}: its bit and its owner disagree"
+
+
+def _place(offer: Offer, unit: Unit) -> str:
+    """What people call the unit."""
+    return f"{unit.ticket_type}:{offer.seat_of(unit) or unit.number}"
 
 
 def whole(bookings: Sequence[BookingDocument]) -> Found:

@@ -78,10 +78,12 @@ class Audit:
             for code in codes:
                 pipe.get(concert_key(offer.concert_id, "owners", code))
                 pipe.get(concert_key(offer.concert_id, "taken", code))
+            pipe.zcard(concert_key(offer.concert_id, "expiries"))
             pipe.time()
             pipe.info("server")
-            terms, holds, buyers, *texts, (seconds, microseconds), server = pipe.execute()
-        if terms.get(b"run", b"").decode() != server["run_id"] or not all(texts):
+            terms, holds, buyers, *texts, expiries, (seconds, microseconds), server = pipe.execute()
+        ours = terms.get(b"run", b"").decode() == server["run_id"]
+        if not ours or not all(texts) or not buyers or len(holds) != expiries:  # as is_loaded in inventory.lua
             return None
         now = seconds * 1000 + microseconds // 1000
         owners: dict[Unit, str] = {}

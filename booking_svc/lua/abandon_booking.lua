@@ -7,7 +7,7 @@ local now, hold = now_ms(), is_loaded() and find_hold(ARGV[1])
 if hold and hold.booking == ARGV[2] and hold.busy_until <= now then
   if hold.booking_mark ~= hold.mark and now < hold.expires then
     pass_on(hold, hold.booking_mark, hold.mark)
-    hold.booking, hold.booking_mark, hold.busy_until = nil, nil, nil
+    hold.booking, hold.booking_mark, hold.busy_until, hold.doubt_at = nil, nil, nil, nil
     keep_hold(hold)
   else
     free(hold.booking_mark, hold)

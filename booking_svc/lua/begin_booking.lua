@@ -14,6 +14,6 @@ if busy then return busy end
 if hold.booking and now < hold.busy_until and ARGV[8] ~= '1' then return { 'in_progress' } end
 if not hold.booking then pass_on(hold, hold.mark, ARGV[5]) end
 hold.booking, hold.booking_mark = ARGV[4], ARGV[5]
-hold.busy_until, hold.expires = now + ARGV[7], math.max(hold.expires, now + ARGV[6])
+hold.busy_until, hold.doubt_at = now + ARGV[7], now + ARGV[6]
 keep_hold(hold)
 return held(hold)

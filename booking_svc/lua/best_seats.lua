@@ -52,6 +52,7 @@ local function adjacent(code, wanted, bound, accessible)
     if not found then seat = next_free(code, last + 1, bound) end
   end
   redis.call('HSET', searched_key(code), wanted, found and first_of(row) or bound + 1)
+  redis.call('PEXPIREAT', searched_key(code), redis.call('HGET', TERMS, 'forget_at'))
   return found
 end
 

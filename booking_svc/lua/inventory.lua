@@ -8,13 +8,13 @@
 --   <tag>:owners:<code>      text of 8 bytes for each unit number: its owner's mark; zeros: it is free
 --   <tag>:buyers             hash: buyer -> text of 8 bytes for each of the buyer's slots, likewise
 --   <tag>:holds              hash: mark -> hold (JSON, see place_hold.lua); what no hold has, and is taken, is sold
---   <tag>:expiries           sorted set: mark -> expiry of the hold (ms)
+--   <tag>:expiries           sorted set: mark -> expiry of the hold (ms); while it is booked, when that is in doubt
 --   <tag>:rows:<code>        text of 7 digits for each row of a reserved type: its first seat; then the bound + 1
 --   <tag>:accessible:<code>  bitmap of its accessible seats, where there are any
 --   <tag>:searched:<code>    hash: number of seats -> seat before whose row no row has so many side by side
 --   <tag>:counting           who counts the concert in MongoDB now: token and run id
 --   <tag>:staged:<token>:... what was counted so far
---   <tag>:journal            list: what was sold and freed meanwhile
+--   <tag>:journal            list: what changed hands meanwhile
 -- A mark is 8 printable bytes made of a hold's or a booking's id. Taken is {buyer, slots, units}; a unit {code, number}.
 
 local tag = KEYS[1]
@@ -91,13 +91,22 @@ local function own_slots(buyer, slots, numbers, mark)
   end
 end
 
+-- All of it becomes the owner's, whosesoever it was.
 local function take(mark, taken)
   own_slots(taken.buyer, slots_of(taken.buyer), taken.slots, mark)
   for _, unit in ipairs(taken.units) do own(unit[1], unit[2], mark) end
 end
 
+-- While somebody counts, what changes hands is written down for load.lua.
+local function note(what, mark, taken, to)
+  if redis.call('EXISTS', COUNTING) == 1 then
+    redis.call('RPUSHX', JOURNAL, cjson.encode({ what, mark, taken, to }))
+  end
+end
+
 -- What of it is *from*'s becomes *to*'s.
 local function pass_on(taken, from, to)
+  note('passed', from, taken, to)
   local slots, ours = slots_of(taken.buyer), {}
   for _, slot in ipairs(taken.slots) do
     if slot_in(slots, slot) == from then ours[#ours + 1] = slot end
@@ -118,7 +127,7 @@ end
 
 local function keep_hold(hold)
   redis.call('HSET', HOLDS, hold.mark, cjson.encode(hold))
-  redis.call('ZADD', EXPIRIES, hold.expires, hold.mark)
+  redis.call('ZADD', EXPIRIES, hold.booking and hold.doubt_at or hold.expires, hold.mark)
 end
 
 local function held(hold) return { 'held', cjson.encode(hold), redis.call('HGET', TERMS, 'version') } end
@@ -134,15 +143,7 @@ local function end_booked_hold(mark, booking)
   if hold and hold.booking == booking then forget_hold(mark) end
 end
 
--- While somebody counts, what is sold and freed is written down for load.lua.
-local function note(what, mark, taken)
-  if redis.call('EXISTS', COUNTING) == 1 then
-    redis.call('RPUSH', JOURNAL, cjson.encode({ what, mark, taken }))
-    redis.call('PEXPIRE', JOURNAL, 60000) -- longer than any count
-  end
-end
-
--- An expired hold counts as free at the next look. Of one that was being booked, MongoDB knows more: it is in doubt.
+-- An expired hold counts as free at the next look. Of one that nobody works at booking any more MongoDB knows more.
 local function free_expired(now)
   local doubts, expired = {}, redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', now, 'LIMIT', 0, AT_A_LOOK)
   for _, mark in ipairs(expired) do
@@ -178,8 +179,8 @@ end
 
 -- A refusal, unless nobody has made sure lately that all that counts as taken is: then it is counted first.
 local function deny(now, refusal)
-  local trusted = tonumber(redis.call('HGET', TERMS, 'trusted_until'))
-  if trusted and (now < trusted or is_counting()) then return refusal end
+  local terms = redis.call('HMGET', TERMS, 'trusted_until', 'stale_from')
+  if terms[1] and (now < tonumber(terms[1]) or now < tonumber(terms[2]) and is_counting()) then return refusal end
   return { 'count_due' }
 end
 

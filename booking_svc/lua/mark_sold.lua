@@ -4,9 +4,9 @@
 -- Returns {'done'}.
 
 local taken = cjson.decode(ARGV[3])
+note('sold', ARGV[2], taken)
 if is_loaded() then
   take(ARGV[2], taken)
   end_booked_hold(ARGV[4], ARGV[1])
 end
-note('sold', ARGV[2], taken)
 return { 'done' }

@@ -14,7 +14,7 @@ if hold then
   if hold.fingerprint ~= request.fingerprint then return { 'key_reused' } end
   if request.booking then
     if now < hold.busy_until and not request.redelivered then return { 'in_progress' } end
-    hold.busy_until, hold.expires = now + request.busy, now + request.life
+    hold.busy_until, hold.doubt_at, hold.expires = now + request.busy, now + request.life, now + request.life
     keep_hold(hold)
   end
   return held(hold)
@@ -75,9 +75,10 @@ hold = {
 }
 if request.booking then
   hold.booking, hold.booking_mark = request.booking, request.mark
-  hold.busy_until, hold.expires = now + request.busy, now + request.life
+  hold.busy_until, hold.doubt_at, hold.expires = now + request.busy, now + request.life, now + request.life
 else
   hold.expires = math.min(now + request.life, closes)
 end
 keep_hold(hold)
+note('held', hold.mark, hold)
 return held(hold)

@@ -7,6 +7,7 @@ local taken = cjson.decode(ARGV[3])
 if is_loaded() then
   free(ARGV[2], taken)
   end_booked_hold(ARGV[4], ARGV[1])
+else
+  note('passed', ARGV[2], taken, NOBODY)
 end
-note('freed', ARGV[2], taken)
 return { 'done' }

@@ -7,7 +7,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from gateway.schemas.concerts import Venue
 from gateway.schemas.fields import WHOLE_CHARACTERS, Money, Time, WholeNumber
 
-#: Tickets of one item.
+#: Tickets of one request; no limit per person is higher.
 MOST_TICKETS = 100
 
 
@@ -33,13 +33,18 @@ def _concert_id(**kwargs: Any) -> fields.String:
 
 
 def _items(**kwargs: Any) -> fields.List:
-    return fields.List(fields.Nested(Item), validate=[validate.Length(1, 50), _each_seat_once], **kwargs)
+    return fields.List(fields.Nested(Item), validate=[validate.Length(1, 50), _each_seat_once, _not_too_many], **kwargs)
 
 
 def _each_seat_once(items: list[dict[str, Any]]) -> None:
     seats = [(item["ticket_type"], seat) for item in items for seat in item.get("seats", [])]
     if len(set(seats)) < len(seats):
         raise ValidationError("Name each seat once.")
+
+
+def _not_too_many(items: list[dict[str, Any]]) -> None:
+    if sum(item.get("quantity", 0) + len(item.get("seats", [])) for item in items) > MOST_TICKETS:
+        raise ValidationError(f"At most {MOST_TICKETS} tickets at once.")
 
 
 class NewHold(Schema):

@@ -10,8 +10,8 @@ from booking_svc.contract import SEAT_STATES
 from gateway.schemas.fields import Money, Time, WholeNumber, text
 from rabbitmq.times import from_wire
 
-#: Seats in one concert, in all; and seats of a type that a body of 64 KiB can name.
-MOST_SEATS, MOST_NAMED = 50_000, 5_000
+#: Seats and rows in one concert, in all; and seats of a type that a body of 64 KiB can name.
+MOST_SEATS, MOST_ROWS, MOST_NAMED = 50_000, 2_500, 5_000
 
 #: Of a section or row. The parts of a seat's name are joined by hyphens, and printed on tickets.
 SEATING_NAME = validate.Regexp(r"^[A-Za-z0-9]{1,12}\Z", error="Must be 1 to 12 letters and digits.")
@@ -111,6 +111,8 @@ class NewConcert(Schema):
             raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "ticket_types")
         if len(dict(rows)) < len(rows):
             raise ValidationError("Two ticket types cannot have the same row of a section.", "ticket_types")
+        if len(rows) > MOST_ROWS:
+            raise ValidationError(f"A concert has at most {MOST_ROWS} rows.", "ticket_types")
         if len({t["price"]["currency"] for t in types}) > 1:
             raise ValidationError("All prices must be in one currency.", "ticket_types")
         for earlier in ("doors_at", "sales_open_at"):
