@@ -21,6 +21,8 @@ from rabbitmq.outbox import PENDING, Envelope
 SETTLED = ["confirmed", "cancelled"]
 #: Seconds a refusal's trace stays; a retry with the same key overwrites it.
 REFUSAL_KEPT = 3600
+#: Bookings in one answer of the server to a scan; each must come within its patience.
+SCANNED_AT_ONCE = 5000
 
 INDEXES = [
     IndexModel(
@@ -134,11 +136,6 @@ class Bookings:
         """The booking, confirmed or cancelled."""
         return self._bookings.find_one({"_id": booking_id, "status": {"$in": SETTLED}})
 
-    def confirmed_among(self, booking_ids: Sequence[str]) -> dict[str, list[str]]:
-        """Those of these bookings that are confirmed, with their claims."""
-        found = self._bookings.find({"_id": {"$in": list(booking_ids)}, "status": "confirmed"}, {"claims": 1})
-        return {document["_id"]: document["claims"] for document in found}
-
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
         """
         Raises:
@@ -187,8 +184,9 @@ class Bookings:
         )
 
     def sold(self, concert_id: str) -> Iterator[tuple[str, list[str]]]:
-        """Every confirmed booking of the concert, with its claims."""
-        for document in self._bookings.find({"concert_id": concert_id, "status": "confirmed"}, {"claims": 1}):
+        """Every confirmed booking of the concert, with its claims, read as the caller goes on."""
+        wanted = {"concert_id": concert_id, "status": "confirmed"}
+        for document in self._bookings.find(wanted, {"claims": 1}, batch_size=SCANNED_AT_ONCE):
             yield document["_id"], document["claims"]
 
 

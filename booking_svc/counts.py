@@ -149,7 +149,7 @@ class Tally:
 
     def add_hold(self, hold: HoldRecord) -> bool:
         """The hold owns what it has; False: it is lost, since something of it is sold, or not offered any more."""
-        taken, mark = taken_in(hold), hold.get("booking_mark", hold["mark"]).encode()
+        taken, mark = taken_in(hold), str(hold.get("booking_mark") or hold["mark"]).encode()
         slots = self.buyers.get(taken.buyer, b"")
         if not all(unit.ticket_type in self._owners for unit in taken.units):
             return False

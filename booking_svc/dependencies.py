@@ -21,13 +21,13 @@ from rabbitmq.database import Document
 class Stores:
     """The service's servers, opened once per process."""
 
-    def __init__(self, mongo: Database[Document], redis: Redis) -> None:
+    def __init__(self, mongo: Database[Document], scans: Database[Document], redis: Redis) -> None:
         self._mongo = mongo
         self._redis = redis
         scripts = Scripts(redis)
         self.holds, self.counts = Holds(scripts), Counts(scripts)
         self.bookings, self.terms = Bookings(mongo), Terms(mongo)
-        stocktake = Stocktake(self.counts, self.bookings, self.terms)
+        stocktake = Stocktake(self.counts, Bookings(scans), self.terms)
         self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
         self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 
@@ -44,8 +44,9 @@ class StoresProvider(DependencyProvider):
     """Gives the service its stores; indexes and validators stand before the first request."""
 
     def setup(self) -> None:
-        config = self.container.config
-        self._stores = Stores(database.connect(config["MONGO_URI"], "booking_svc"), connect(config["REDIS_URL"]))
+        uri, redis_url = self.container.config["MONGO_URI"], self.container.config["REDIS_URL"]
+        mongo, scans = (database.connect(uri, "booking_svc", scans=scans) for scans in (False, True))
+        self._stores = Stores(mongo, scans, connect(redis_url))
 
     def get_dependency(self, worker_ctx: Any) -> Stores:
         return self._stores

@@ -16,7 +16,7 @@ from booking_svc.contract import Availability, Item, TicketTypeAvailability
 from booking_svc.domain import Hold, HoldKey
 from booking_svc.marks import mark_of
 from booking_svc.offer import Taken, Wanted
-from booking_svc.scripts import Doubt, Scripts, taken_in
+from booking_svc.scripts import Scripts, taken_in
 from rabbitmq.times import to_wire, to_wire_or_none
 
 # All in milliseconds.
@@ -148,9 +148,9 @@ class Holds:
         mark = mark_of(booking_id)
         self._scripts.run(script, concert_id, booking_id, mark, json.dumps(taken._asdict()), hold_mark or mark)
 
-    def abandon(self, concert_id: str, doubt: Doubt) -> None:
+    def abandon(self, concert_id: str, booking_id: str, hold_mark: str) -> None:
         """MongoDB does not have the booking: the hold is its buyer's again, or free."""
-        self._scripts.run("abandon_booking", concert_id, doubt.mark, doubt.booking_id)
+        self._scripts.run("abandon_booking", concert_id, hold_mark, booking_id)
 
     def availability(self, concert_id: str) -> Availability:
         """What a reader sees."""

@@ -112,16 +112,17 @@ class Inventory:
     def tell_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         """Redis is to know what MongoDB says the booking owns, unless the booking is cancelled in this moment."""
         self._holds.mark_sold(concert_id, booking_id, taken, hold_mark)
-        if not self._bookings.confirmed_among([booking_id]):  # its release may have come before our mark
+        booking = self._bookings.find(booking_id)
+        if booking is None or booking["status"] != "confirmed":  # its release may have come before our mark
             self._holds.release(concert_id, booking_id, taken)
 
     def _resolve(self, concert_id: str, doubts: Sequence[Doubt]) -> None:
-        sold, offer = (
-            self._bookings.confirmed_among([doubt.booking_id for doubt in doubts]),
-            self._terms.known(concert_id),
-        )
-        for doubt in doubts:
-            if set(offer.claims_of(doubt.taken)) <= set(sold.get(doubt.booking_id, [])):
-                self.tell_sold(concert_id, doubt.booking_id, doubt.taken, doubt.mark)
-            else:  # there is no such booking, it was cancelled, or its key was used for something else
-                self._holds.abandon(concert_id, doubt)
+        offer = self._terms.newest(concert_id)
+        for mark, booking_id, taken in doubts:
+            booking = self._bookings.find(booking_id)
+            if booking is None or not set(offer.claims_of(taken)) <= set(booking["claims"]):
+                self._holds.abandon(concert_id, booking_id, mark)  # or the key was used for another booking
+            elif booking["status"] == "confirmed":
+                self.tell_sold(concert_id, booking_id, taken, mark)
+            else:
+                self._holds.release(concert_id, booking_id, taken, mark)

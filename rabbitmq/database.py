@@ -34,9 +34,11 @@ class NotAReplicaSet(Exception):
         return str(type(self).__doc__)
 
 
-def connect(uri: str, name: str) -> Database[Document]:
+def connect(uri: str, name: str, scans: bool = False) -> Database[Document]:
     """
     The database *name*, with majority reads and journaled majority writes.
+
+    A server must have answered within `PATIENCE`; one that is asked for *scans*, must have sent the next documents.
 
     Raises:
         NotAReplicaSet: the server could lose what it has acknowledged.
@@ -47,7 +49,8 @@ def connect(uri: str, name: str) -> Database[Document]:
         tz_aware=True,
         serverSelectionTimeoutMS=PATIENCE,
         connectTimeoutMS=PATIENCE,
-        timeoutMS=PATIENCE,
+        timeoutMS=None if scans else PATIENCE,
+        socketTimeoutMS=PATIENCE,
         maxPoolSize=100,
         appname=name,
     )

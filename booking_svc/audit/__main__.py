@@ -25,7 +25,7 @@ def main() -> int:
     """Audit, print, and return the exit code."""
     began = time.monotonic()
     try:
-        bookings = database.connect(os.environ["MONGO_URI"], "booking_svc")
+        bookings = database.connect(os.environ["MONGO_URI"], "booking_svc", scans=True)
         audit = Audit(bookings, bookings.client["mailer_svc"], connect(os.environ["REDIS_URL"]))
         concerts, breaches = audit.concerts(), set[Breach]()
         for number, concert_id in enumerate(concerts, start=1):

@@ -112,5 +112,6 @@ def _marks(text: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _hold(record: dict[str, Any], now: int) -> HoldInRedis:
-    booking_id, booking_mark = record.get("booking"), record.get("booking_mark")
-    return HoldInRedis(record["mark"], taken_in(record), record["expires"] <= now, booking_id, booking_mark)
+    booking_id = record.get("booking")
+    ends = record["doubt_at"] if booking_id else record["expires"]
+    return HoldInRedis(record["mark"], taken_in(record), ends <= now, booking_id, record.get("booking_mark"))

@@ -37,10 +37,11 @@ if redis.call('HLEN', HOLDS) ~= redis.call('ZCARD', EXPIRIES) then
     if hold ~= '' then keep_hold(cjson.decode(hold)) end
   end
 end
-for _, lost in ipairs(count.lost) do
-  local hold = find_hold(lost[1])
-  if hold and hold.born == lost[2] then forget_hold(hold.mark) end
+local function lose(mark, born)
+  local hold = find_hold(mark)
+  if hold and hold.born == born then forget_hold(mark) end
 end
+for _, lost in ipairs(count.lost) do lose(lost[1], lost[2]) end
 
 -- What was held since is kept, unless something of it is sold, or not offered any more.
 local function can_keep(mark, taken)
@@ -61,7 +62,7 @@ for _, entry in ipairs(journal) do
   elseif what == 'sold' or can_keep(mark, taken) then
     take(mark, taken)
   else
-    forget_hold(mark)
+    lose(mark, taken.born)
   end
 end
 

@@ -13,7 +13,7 @@ class Process(Stores):
     """The stores of a process, on the servers of the run."""
 
     def __init__(self, redis: Redis, mongo: Database[Document]) -> None:
-        super().__init__(mongo, redis)
+        super().__init__(mongo, mongo, redis)
         self.redis = redis
 
     def available(self, concert_id: str) -> Mapping[str, int]:

@@ -36,7 +36,7 @@ SEATING = {"stalls": hall("1", "2", seats_per_row=3, blocked_seats=["B-2-3"], ac
 STEPS = [
     *(("holds", method) for method in ("place", "place_for_booking", "begin_booking", "settle", "release")),
     *(("holds", method) for method in ("mark_sold", "abandon", "extend", "release_hold", "availability")),
-    *(("bookings", method) for method in ("find", "confirm", "cancel", "sold", "confirmed_among")),
+    *(("bookings", method) for method in ("find", "confirm", "cancel", "sold")),
     *(("counts", method) for method in ("begin", "load")),
 ]
 
@@ -114,7 +114,7 @@ class World:
             case "hear":  # the event of a cancel, perhaps for the second time
                 cancelled = self.stores.bookings.find(domain.booking_id(act.user, act.key))
                 if cancelled and cancelled["status"] == "cancelled":
-                    office.release(self.concert_id, cancelled["_id"], cancelled["claims"])
+                    office.release(self.concert_id, cancelled["_id"], cancelled["claims"], cancelled["hold_id"])
                 return None
         hold_id = self.holds[act.target % len(self.holds)] if self.holds else "none"
         match act.what:

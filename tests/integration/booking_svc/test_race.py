@@ -196,7 +196,7 @@ def change_of_mind(arena: Arena) -> list[str]:
             elif booking := arena.book(number, buyer):
                 arena.insist(lambda: office.cancel(buyer, booking["_id"]))
                 for _ in range(2):
-                    arena.insist(lambda: office.release(arena.concert_id, booking["_id"], booking["claims"]))
+                    arena.insist(lambda: office.release(arena.concert_id, booking["_id"], booking["claims"], None))
 
     all_at_once(arena.size.threads, act)
     left = arena.processes[0].available(arena.concert_id)["standing"]

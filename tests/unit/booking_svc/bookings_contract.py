@@ -103,13 +103,6 @@ class BookingsContract:
             {"status": "cancelled", "at": cancelled["cancelled_at"], "by": "ada", "request_id": "r2"},
         ]
 
-    def test_confirmed_among_others_are_told(self, bookings: Bookings, concert_id: str) -> None:
-        first = bookings.confirm(draft(terms(concert_id), "standing:1"))
-        second = bookings.confirm(draft(terms(concert_id), "standing:2"))
-        cancel(bookings, second)
-        assert bookings.confirmed_among([first["_id"], second["_id"], new_id()]) == {first["_id"]}
-        assert bookings.confirmed_among([]) == set()
-
     def test_cancelled_units_can_be_sold_again(self, bookings: Bookings, concert_id: str) -> None:
         cancel(bookings, bookings.confirm(draft(terms(concert_id), "standing:1", user_id="ada")))
         assert list(bookings.sold(concert_id)) == []

@@ -4,7 +4,7 @@ Bookings and terms in memory, with a switch that makes their server unreachable.
 What `*_contract.py` beside this module says is checked of these and of the real ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,10 +51,6 @@ class FakeBookings:
         if found is None or found["user_id"] != user_id:
             raise BookingNotFound(booking_id)
         return found
-
-    def confirmed_among(self, booking_ids: Sequence[str]) -> set[str]:
-        self._look()
-        return {i for i in booking_ids if i in self._stored and self._stored[i]["status"] == "confirmed"}
 
     def cancel(self, booking_id: str, sales_close_at: datetime, event: Envelope, by: str) -> BookingDocument | None:
         self._look()

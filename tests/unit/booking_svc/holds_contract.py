@@ -371,8 +371,12 @@ class HoldsContract:
         assert small.available()["standing"] == 1
 
     def test_hold_that_is_being_booked_does_not_expire_under_the_write(self, small: Stall) -> None:
-        small.hold("h", "ada", items(standing=2), life=ENOUGH)
-        assert small.begin_booking("h", "ada", "b").expires_at > datetime.now(UTC) + timedelta(seconds=8)
+        held = small.hold("h", "ada", items(standing=2), life=ENOUGH)
+        assert small.begin_booking("h", "ada", "b").expires_at == held.expires_at
+        poll(lambda: datetime.now(UTC) > held.expires_at)
+        assert small.available()["standing"] == 1
+        assert small.settle("b", "h")
+        assert small.available()["standing"] == 1
 
     def test_settle_comes_too_late_for_a_hold_that_is_gone(self, small: Stall) -> None:
         assert not small.holds.settle(small.id, "never held", "nobodys!")
@@ -406,7 +410,7 @@ class HoldsContract:
         shorten_busy(monkeypatch)
         small.hold_for_booking("b", "ada", items(standing=3), life=2 * SHORT_LIFE)
         [found] = poll(lambda: doubts(small))
-        small.holds.abandon(small.id, found)
+        small.holds.abandon(small.id, "b", found.mark)
         assert small.available()["standing"] == 3
 
     def test_hold_whose_booking_came_to_nothing_is_its_buyers_again(
@@ -418,15 +422,32 @@ class HoldsContract:
         with pytest.raises(InDoubt) as in_doubt:
             poll(lambda: not raises(RequestInProgress, lambda: small.extend("h", "ada")))
         [found] = in_doubt.value.doubts
-        small.holds.abandon(small.id, found)
+        small.holds.abandon(small.id, "b", found.mark)
         assert small.find("h", "ada").taken == held.taken
         small.release_hold("h", "ada")
         assert small.available()["standing"] == 3
 
+    def test_hold_that_expired_while_it_was_booked_in_vain_is_free(
+        self, small: Stall, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shorten_busy(monkeypatch)
+        held = small.hold("h", "ada", items(standing=2), life=ENOUGH)
+        small.begin_booking("h", "ada", "b", life=2 * SHORT_LIFE)
+        [found] = poll(lambda: doubts(small))
+        poll(lambda: datetime.now(UTC) > held.expires_at)
+        small.holds.abandon(small.id, "b", found.mark)
+        assert small.available()["standing"] == 3
+
+    def test_booking_of_a_hold_is_in_doubt_long_before_the_hold_would_expire(self, small: Stall) -> None:
+        small.hold("h", "ada", items(standing=2), life=LIFE)
+        small.begin_booking("h", "ada", "b", life=SHORT_LIFE)
+        [found] = poll(lambda: doubts(small))
+        assert found.booking_id == "b"
+
     def test_booking_that_is_at_work_is_not_abandoned(self, small: Stall) -> None:
         small.hold("h", "ada", items(standing=2))
         begun = small.begin_booking("h", "ada", "b")
-        small.holds.abandon(small.id, Doubt(begun.mark, "b", begun.taken))
+        small.holds.abandon(small.id, "b", begun.mark)
         assert small.available()["standing"] == 1
         assert small.settle("b", "h")
 
@@ -437,11 +458,25 @@ class HoldsContract:
         small.hold("h", "ada", items(standing=2))
         taken = small.begin_booking("h", "ada", "b").taken
         count = small.counts.begin(small.id) if counted_meanwhile else None
-        small.holds.release(small.id, "b", taken)  # as the cancel does, which knows nothing of holds
+        small.holds.release(small.id, "b", taken, small.made["h"].mark)  # as the cancel does
         assert not small.settle("b", "h")
         if count:
             assert small.counts.load(count, small.offer, [("b", small.offer.claims_of(taken))])
         assert small.available()["standing"] == 3
+
+    def test_cancelled_booking_whose_hold_was_never_settled_leaves_nothing_behind(self, small: Stall) -> None:
+        small.hold("h", "ada", items(standing=2))
+        taken = small.begin_booking("h", "ada", "b", life=SHORT_LIFE).taken
+        small.holds.release(small.id, "b", taken, small.made["h"].mark)
+        poll(lambda: small.available()["standing"] == 3)
+        small.load()
+        assert small.available()["standing"] == 3
+
+    def test_release_of_another_booking_does_not_end_the_hold(self, small: Stall) -> None:
+        small.hold("h", "ada", items(standing=2))
+        small.begin_booking("h", "ada", "b")
+        small.holds.release(small.id, "another", Taken("ada", [], []), small.made["h"].mark)
+        assert small.settle("b", "h")
 
     def test_sold_elsewhere_is_taken_from_who_holds_it(self, small: Stall) -> None:
         held = small.hold("loser", "ada", items(standing=1))
@@ -701,6 +736,37 @@ class HoldsContract:
         small.counts.end(slow)
         small.load([("b", ["unit:standing:1", "buyer:ada:1"])])
         assert not small.counts.load(slow, small.offer, [])
+        assert small.available()["standing"] == 2
+
+    def test_hold_placed_while_it_is_counted_is_kept(self, small: Stall) -> None:
+        count = small.counts.begin(small.id)
+        assert count is not None
+        held = small.hold("h", "ada", items(standing=2))
+        assert small.counts.load(count, small.offer, [])
+        assert small.find("h", "ada").taken == held.taken
+        assert small.available()["standing"] == 1
+        small.release_hold("h", "ada")
+        assert small.available()["standing"] == 3
+
+    @pytest.mark.parametrize("held_again", [False, True])
+    def test_hold_released_while_it_is_counted_is_free(self, small: Stall, held_again: bool) -> None:
+        small.hold("h", "ada", items(standing=2))
+        count = small.counts.begin(small.id)
+        assert count is not None
+        small.release_hold("h", "ada")
+        if held_again:
+            small.hold("h", "ada", items(standing=1))
+        assert small.counts.load(count, small.offer, [])
+        assert small.available()["standing"] == 3 - held_again
+
+    def test_hold_whose_tickets_are_sold_while_it_is_counted_is_lost(self, small: Stall) -> None:
+        count = small.counts.begin(small.id)
+        assert count is not None
+        held = small.hold("h", "ada", items(standing=2))
+        sold = [("winner", small.offer.claims_of(Taken("bob", [1], held.taken.units[:1])))]
+        assert small.counts.load(count, small.offer, sold)
+        with pytest.raises(HoldExpired):
+            small.find("h", "ada")
         assert small.available()["standing"] == 2
 
     def test_newer_terms_may_drop_and_add_ticket_types(self, stall: Callable[..., Stall]) -> None:

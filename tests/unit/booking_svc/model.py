@@ -6,7 +6,7 @@ The inventory as a pure model: what Redis and its scripts promise, written down 
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count, groupby
 from typing import Any, TypeVar
@@ -46,11 +46,20 @@ class HeldTickets:
     expires: float
     booking: str | None = None
     busy_until: float = 0.0
+    doubt_at: float = 0.0
+
+    @property
+    def ends(self) -> float:
+        """When it expires, or when it is in doubt whether it is booked."""
+        return self.doubt_at if self.booking else self.expires
 
     @property
     def owns_as(self) -> str:
         """Who its claims belong to: the booking that is being made of it, else itself."""
         return self.booking or self.owner
+
+    def begin_booking(self, booking_id: str, now: float, life: int) -> None:
+        self.booking, self.busy_until, self.doubt_at = booking_id, now + BUSY, now + life
 
 
 @dataclass
@@ -61,6 +70,7 @@ class Concert:
     owners: Owners
     holds: dict[str, HeldTickets] = field(default_factory=dict)
     trusted_until: float | None = None
+    stale_from: float = 0.0
     settle_at: float | None = None
     changes: int = 0
     is_loaded: bool = True  #: by the Redis process that is running
@@ -68,8 +78,11 @@ class Concert:
 
 @dataclass
 class CountUnderWay:
+    """*held* is as it was at its beginning; the *journal* has what changes hands since."""
+
     token: str
-    journal: list[tuple[str, str, Taken]] = field(default_factory=list)
+    held: list[HeldTickets]
+    journal: list[Callable[[Concert], None]] = field(default_factory=list)
 
 
 class ModelOfRedis:
@@ -108,18 +121,26 @@ class ModelOfRedis:
             raise NotLoaded(concert_id)
         if concert.settle_at is not None and self.now() >= concert.settle_at and concert_id not in self.counting:
             raise CountDue(concert_id)
-        expired = [hold for hold in concert.holds.values() if hold.expires <= self.now()]
+        expired = [hold for hold in concert.holds.values() if hold.ends <= self.now()]
         for hold in expired:
             if not hold.booking:
-                pass_on(concert, hold.taken, hold.owner, None)
-                del concert.holds[hold.owner]
+                self.end(concert, hold)
         if doubts := [hold for hold in expired if hold.booking]:
             raise in_doubt(doubts)
         return concert
 
-    def note(self, what: str, concert_id: str, owner: str, taken: Taken) -> None:
+    def note(self, concert_id: str, change: Callable[[Concert], None]) -> None:
         if concert_id in self.counting:
-            self.counting[concert_id].journal.append((what, owner, taken))
+            self.counting[concert_id].journal.append(change)
+
+    def pass_on(self, concert: Concert, taken: Taken, owner: str, to: str | None) -> None:
+        pass_on(concert, taken, owner, to)
+        self.note(concert.offer.concert_id, lambda loaded: pass_on(loaded, taken, owner, to))
+
+    def end(self, concert: Concert, hold: HeldTickets) -> None:
+        """What it still owns is free."""
+        self.pass_on(concert, hold.taken, hold.owns_as, None)
+        del concert.holds[hold.owner]
 
 
 def claims(taken: Taken) -> list[Any]:
@@ -140,6 +161,21 @@ def pass_on(concert: Concert, taken: Taken, owner: str, to: str | None) -> None:
     concert.changes += 1
 
 
+def keep(concert: Concert, hold: HeldTickets) -> bool:
+    """The hold owns what it has; False: something of it is not offered, or somebody else's."""
+    offered = {unit.ticket_type for unit in hold.taken.units} <= concert.offer.types.keys()
+    if not offered or {concert.owners.get(claim) for claim in claims(hold.taken)} - {None, hold.owns_as}:
+        return False
+    take(concert, hold.owns_as, hold.taken)
+    return True
+
+
+def keep_or_lose(concert: Concert, hold: HeldTickets) -> None:
+    here = concert.holds.get(hold.owner)
+    if not keep(concert, hold) and here is not None and here.born == hold.born:
+        del concert.holds[hold.owner]
+
+
 def end_booked_hold(concert: Concert, booking_id: str, hold_mark: str | None) -> None:
     hold = concert.holds.get(hold_mark or booking_id)
     if hold is not None and hold.booking == booking_id:
@@ -158,7 +194,11 @@ class ModelOfHolds:
 
     def place(self, concert_id: str, nonce: str, request: HoldRequest, life: int = LIFE) -> Hold:
         concert = self._on_sale(concert_id)
-        hold = concert.holds.get(nonce) or self._take(concert, nonce, request, life)
+        hold = concert.holds.get(nonce)
+        if hold is None:
+            hold = self._take(concert, nonce, request)
+            hold.expires = min(hold.born + life, closes(concert))
+            self._note_held(concert_id, hold)
         if hold.request.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
         return seen(concert, hold)
@@ -169,12 +209,15 @@ class ModelOfHolds:
         concert, now = self._on_sale(concert_id), self.redis.now()
         hold = concert.holds.get(booking_id)
         if hold is None:
-            hold = self._take(concert, booking_id, request, life)
+            hold = self._take(concert, booking_id, request)
+            hold.begin_booking(booking_id, now, life)
+            self._note_held(concert_id, hold)
         elif hold.request.fingerprint != request.fingerprint:
             raise IdempotencyKeyReused
         elif now < hold.busy_until and not redelivered:
             raise RequestInProgress
-        hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, now + life
+        hold.begin_booking(booking_id, now, life)
+        hold.expires = now + life
         return seen(concert, hold)
 
     def begin_booking(
@@ -184,8 +227,9 @@ class ModelOfHolds:
         hold = self._not_at_work(self._of_buyer(concert, key, buyer), booking_id)
         if hold.booking and now < hold.busy_until and not redelivered:
             raise RequestInProgress
-        pass_on(concert, hold.taken, hold.owner, booking_id)
-        hold.booking, hold.busy_until, hold.expires = booking_id, now + BUSY, max(hold.expires, now + life)
+        if not hold.booking:
+            self.redis.pass_on(concert, hold.taken, hold.owner, booking_id)
+        hold.begin_booking(booking_id, now, life)
         return seen(concert, hold)
 
     def find(self, key: HoldKey, buyer: str) -> Hold:
@@ -204,9 +248,7 @@ class ModelOfHolds:
             hold = self._of_buyer(concert, key, buyer)
         except HoldExpired:
             return
-        self._not_at_work(hold)
-        pass_on(concert, hold.taken, hold.owner, None)
-        del concert.holds[hold.owner]
+        self.redis.end(concert, self._not_at_work(hold))
 
     def settle(self, concert_id: str, booking_id: str, hold_mark: str) -> bool:
         concert = self.redis.loaded(concert_id)
@@ -217,32 +259,39 @@ class ModelOfHolds:
         if concert.owners.get(hold.taken.units[0]) != booking_id:
             return False
         concert.changes += 1
-        self.redis.note("sold", concert_id, booking_id, hold.taken)
+        self._note_sold(concert_id, booking_id, hold.taken)
         return True
 
     def release(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
-            pass_on(concert, taken, booking_id, None)
+            self.redis.pass_on(concert, taken, booking_id, None)
             end_booked_hold(concert, booking_id, hold_mark)
-        self.redis.note("freed", concert_id, booking_id, taken)
+        else:
+            self.redis.note(concert_id, lambda loaded: pass_on(loaded, taken, booking_id, None))
 
     def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
             take(concert, booking_id, taken)
             end_booked_hold(concert, booking_id, hold_mark)
-        self.redis.note("sold", concert_id, booking_id, taken)
+        self._note_sold(concert_id, booking_id, taken)
 
-    def abandon(self, concert_id: str, doubt: Doubt) -> None:
+    def abandon(self, concert_id: str, booking_id: str, hold_mark: str) -> None:
         concert = self.redis.loaded(concert_id)
-        hold = concert and concert.holds.get(doubt.mark)
-        if concert is None or hold is None or hold.booking != doubt.booking_id or hold.busy_until > self.redis.now():
+        hold = concert and concert.holds.get(hold_mark)
+        if concert is None or hold is None or hold.booking != booking_id or hold.busy_until > self.redis.now():
             return
         if hold.owner != hold.booking and self.redis.now() < hold.expires:
-            pass_on(concert, hold.taken, doubt.booking_id, hold.owner)
+            self.redis.pass_on(concert, hold.taken, booking_id, hold.owner)
             hold.booking = None
         else:
-            pass_on(concert, hold.taken, doubt.booking_id, None)
-            del concert.holds[hold.owner]
+            self.redis.end(concert, hold)
+
+    def _note_held(self, concert_id: str, hold: HeldTickets) -> None:
+        then = replace(hold)
+        self.redis.note(concert_id, lambda loaded: keep_or_lose(loaded, then))
+
+    def _note_sold(self, concert_id: str, booking_id: str, taken: Taken) -> None:
+        self.redis.note(concert_id, lambda loaded: take(loaded, booking_id, taken))
 
     def availability(self, concert_id: str) -> Availability:
         concert, now = self.redis.look(concert_id), self.redis.now()
@@ -295,7 +344,7 @@ class ModelOfHolds:
             raise RequestInProgress if self.redis.now() < hold.busy_until else in_doubt([hold])
         return hold
 
-    def _take(self, concert: Concert, owner: str, request: HoldRequest, life: int) -> HeldTickets:
+    def _take(self, concert: Concert, owner: str, request: HoldRequest) -> HeldTickets:
         now, offer = int(self.redis.now()), concert.offer
         taken_seats: list[Unit] = []
         for code, quantity, seats in request.wanted:
@@ -321,13 +370,15 @@ class ModelOfHolds:
                 taken.units.append(unit)
         take(concert, owner, taken)
         prices = {want.ticket_type: offer.types[want.ticket_type]["price"] for want in request.wanted}
-        hold = HeldTickets(owner, request, taken, prices, now, min(now + life, closes(concert)))
+        hold = HeldTickets(owner, request, taken, prices, now, 0.0)
         concert.holds[owner] = hold
         return hold
 
     def _refusal(self, concert: Concert, refusal: Exception) -> Exception:
-        trusted, counting = concert.trusted_until, concert.offer.concert_id in self.redis.counting
-        return refusal if trusted is not None and (self.redis.now() < trusted or counting) else CountDue()
+        now, trusted = self.redis.now(), concert.trusted_until
+        counting = concert.offer.concert_id in self.redis.counting
+        is_trusted = trusted is not None and (now < trusted or (counting and now < concert.stale_from))
+        return refusal if is_trusted else CountDue()
 
 
 class ModelOfCounts:
@@ -342,8 +393,10 @@ class ModelOfCounts:
         if concert_id in self.redis.counting:
             return None
         token = str(next(self._tokens))
-        self.redis.counting[concert_id] = CountUnderWay(token)
-        return Count(concert_id, token, int(self.redis.now()))
+        concert = self.redis.concerts.get(concert_id)
+        held = [replace(hold) for hold in concert.holds.values()] if concert else []
+        self.redis.counting[concert_id] = CountUnderWay(token, held)
+        return Count(concert_id, token, int(self.redis.now()), [])
 
     def is_running(self, concert_id: str) -> bool:
         self.redis.reach()
@@ -361,23 +414,17 @@ class ModelOfCounts:
         if not self._is_on(count):
             return False
         self.redis.loads += 1
-        for what, owner, taken in self.redis.counting.pop(count.concert_id).journal:
-            if what == "sold":
-                take(loaded, owner, taken)
-            else:
-                pass_on(loaded, taken, owner, None)
         now, before = self.redis.now(), self.redis.concerts.get(count.concert_id)
-        for hold in before.holds.values() if before else ():
-            owned = {loaded.owners.get(claim) for claim in claims(hold.taken)}
-            offered = {unit.ticket_type for unit in hold.taken.units} <= offer.types.keys()
-            if (hold.booking or now < hold.expires) and offered and owned <= {None, hold.owner, hold.owns_as}:
-                loaded.holds[hold.owner] = hold
-                if None in owned:
-                    take(loaded, hold.owns_as, hold.taken)
+        loaded.holds = before.holds if before else {}
+        under_way = self.redis.counting.pop(count.concert_id)
+        for hold in under_way.held:
+            keep_or_lose(loaded, hold)
+        for change in under_way.journal:
+            change(loaded)
         if before is None or not before.is_loaded:
             loaded.settle_at = now + SETTLING
         else:
-            loaded.trusted_until = now + TRUSTED
+            loaded.trusted_until, loaded.stale_from = now + TRUSTED, now + 2 * TRUSTED
             if before.settle_at is not None and before.settle_at > count.begun:
                 loaded.settle_at = before.settle_at
         self.redis.concerts[count.concert_id] = loaded

@@ -690,7 +690,7 @@ def test_booking_is_cancelled_though_redis_fails_and_the_event_frees_the_tickets
     assert theatre.available()["standing"] == 0
     told = cancelled["outbox"][-1]["data"]
     for _ in range(2):  # an event may come twice
-        theatre.box_office.release(told["concert_id"], told["booking_id"], told["claims"])
+        theatre.box_office.release(told["concert_id"], told["booking_id"], told["claims"], told["hold_id"])
     assert theatre.available()["standing"] == 3
 
 
@@ -698,7 +698,7 @@ def test_late_release_leaves_the_next_buyer_alone(theatre: Theatre) -> None:
     booking, _ = theatre.book("ada", standing=3)
     told = theatre.box_office.cancel("ada", booking["_id"])["outbox"][-1]["data"]
     theatre.book("bob", standing=3)
-    theatre.box_office.release(told["concert_id"], told["booking_id"], told["claims"])
+    theatre.box_office.release(told["concert_id"], told["booking_id"], told["claims"], told["hold_id"])
     assert theatre.available()["standing"] == 0
 
 

@@ -167,6 +167,7 @@ def test_cancelled_event_says_which_claims_are_free() -> None:
         "concert_id": "c",
         "user_id": "ada",
         "claims": ["buyer:ada:1", "unit:standing:1"],
+        "hold_id": None,
     }
 
 
