@@ -1,5 +1,6 @@
 """The audit of real stores: clean after whatever buyers do, and not after somebody has tampered with them."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -89,6 +90,14 @@ def lose_a_hold(shop: Shop) -> str:
     return mark
 
 
+def hold_what_is_sold(shop: Shop) -> str:
+    mark = mark_of(read_hold_id("bob", shop.held["id"]).nonce)
+    hold = json.loads(shop.redis.hget(shop.key("holds"), mark) or "")
+    hold["units"][0] = ["standing", 1]
+    shop.redis.hset(shop.key("holds"), mark, json.dumps(hold))
+    return f"standing:1: booking {shop.sold['_id']} and hold {mark}"
+
+
 def leave_a_bit(shop: Shop) -> str:
     shop.redis.setbit(shop.key("taken:stalls"), 12, 1)
     return "stalls:B-2-6"
@@ -127,7 +136,7 @@ def lower_the_limit(shop: Shop) -> str:
 
 def lower_the_capacity(shop: Shop) -> str:
     shop.mongo["terms"].update_one({"_id": shop.id}, {"$set": {"terms.ticket_types.0.capacity": 2}})
-    return "standing: 3 of 2"
+    return "standing: more than 2"
 
 
 def mail_nobody(shop: Shop) -> str:
@@ -145,6 +154,7 @@ PLANTED: list[tuple[Callable[[Shop], str], str]] = [
     (leak_a_unit, "not_lost"),
     (leak_a_slot, "not_lost"),
     (lose_a_hold, "not_lost"),
+    (hold_what_is_sold, "not_free"),
     (leave_a_bit, "not_lost"),
     (charge_too_little, "whole"),
     (change_the_key, "one_key"),

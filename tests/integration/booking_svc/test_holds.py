@@ -129,6 +129,7 @@ def used_by(redis: Redis, concert_id: str) -> int:
 
 def test_memory_grows_with_what_is_sold_not_with_capacity(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall(capacities={"standing": 100_000})
+    shop.load()  # the second count knows that the first one can be trusted
     empty = used_by(redis, shop.id)
     shop.load(on_sale=terms(shop.id, version=2, capacities={"standing": 1_000_000}))
     assert used_by(redis, shop.id) == pytest.approx(empty, abs=100)
@@ -139,6 +140,7 @@ def test_memory_grows_with_what_is_sold_not_with_capacity(stall: Callable[..., S
 
 def test_hold_takes_less_than_a_kilobyte(stall: Callable[..., Stall], redis: Redis) -> None:
     shop = stall(capacities={"standing": 1000})
+    shop.load()  # the second count knows that the first one can be trusted
     empty = used_by(redis, shop.id)
     for number in range(200):
         shop.hold(f"h{number}", new_id()[:24], items(standing=1))
