@@ -3,6 +3,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -93,6 +94,19 @@ def test_what_a_dead_counter_leaves_behind_vanishes(stall: Callable[..., Stall],
     assert not shop.counts.load(count, shop.offer, die())
     staged = list(redis.scan_iter(f"{{{shop.id}}}:staged:*"))
     assert staged and all(0 < redis.ttl(key) <= 60 for key in staged)
+
+
+def test_concert_is_forgotten_a_week_after_its_sales_have_closed(stall: Callable[..., Stall], redis: Redis) -> None:
+    closes_in = timedelta(hours=1)
+    shop = stall(seating={"balcony": hall("1", accessible_seats=["B-1-1"])}, closes_in=closes_in)
+    shop.sell("b", "ada", items(standing=1, balcony=2))
+    shop.hold("h", "bob", items(standing=1))
+    shop.load()
+    shop.hold("next", "cy", items(balcony=2))
+    lives = {key: redis.ttl(key) for key in redis.scan_iter(f"{concert_key(shop.id)}:*")}
+    closed = lives.pop(concert_key(shop.id, "on_sale").encode())
+    assert 3590 <= closed <= 3600
+    assert len(lives) == 11 and set(lives.values()) <= {closed + 7 * 86400, closed + 7 * 86400 - 1}, lives
 
 
 def test_nothing_is_left_of_a_hold_that_was_released(stall: Callable[..., Stall], redis: Redis) -> None:
@@ -191,6 +205,37 @@ def test_count_is_void_when_redis_is_emptied_under_it(stall: Callable[..., Stall
     assert not shop.counts.load(count, shop.offer, read_while_redis_is_emptied())
     with pytest.raises(NotLoaded):
         shop.available()
+
+
+def test_count_is_void_when_what_changed_hands_meanwhile_is_lost(stall: Callable[..., Stall], redis: Redis) -> None:
+    shop = stall()
+    taken = shop.sell("b", "ada", items(standing=3))
+    count = shop.counts.begin(shop.id)
+    assert count is not None
+    shop.holds.release(shop.id, "b", taken)
+    redis.delete(concert_key(shop.id, "journal"))
+    assert not shop.counts.load(count, shop.offer, [("b", shop.offer.claims_of(taken))])
+    assert shop.available()["standing"] == 3
+
+
+def test_count_is_void_when_a_piece_of_it_is_lost(
+    stall: Callable[..., Stall], redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = stall(capacities={"standing": 2500})
+    count = shop.counts.begin(shop.id)
+    assert count is not None
+    sold = [(new_id(), [f"buyer:{n}:1", f"unit:standing:{n}"]) for n in range(1, 2501)]
+    hset, pieces = redis.hset, list[str]()
+
+    def hset_after_a_loss(key: str, mapping: Any) -> Any:
+        pieces.append(key)
+        if len(pieces) == 2:
+            redis.delete(key)
+        return hset(key, mapping=mapping)
+
+    monkeypatch.setattr(shop.counts._redis, "hset", hset_after_a_loss)
+    assert not shop.counts.load(count, shop.offer, sold)
+    assert len(pieces) == 3
 
 
 def test_concert_is_counted_again_when_writes_under_way_at_its_loss_have_ended(

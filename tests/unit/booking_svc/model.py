@@ -28,6 +28,7 @@ from booking_svc.contract import (
 from booking_svc.counts import SETTLING, TRUSTED, Count, Sold
 from booking_svc.domain import Hold, HoldKey
 from booking_svc.holds import BUSY, LIFE, LONGEST, WRITING, HoldRequest, SeatStates
+from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit, Wanted
 from booking_svc.scripts import CountDue, Doubt, InDoubt, NotLoaded, SeatsTaken
 from rabbitmq.times import from_wire
@@ -194,9 +195,9 @@ class ModelOfHolds:
 
     def place(self, concert_id: str, nonce: str, request: HoldRequest, life: int = LIFE) -> Hold:
         concert = self._on_sale(concert_id)
-        hold = concert.holds.get(nonce)
+        hold = concert.holds.get(mark_of(nonce))
         if hold is None:
-            hold = self._take(concert, nonce, request)
+            hold = self._take(concert, mark_of(nonce), request)
             hold.expires = min(hold.born + life, closes(concert))
             self._note_held(concert_id, hold)
         if hold.request.fingerprint != request.fingerprint:
@@ -334,7 +335,7 @@ class ModelOfHolds:
         return concert
 
     def _of_buyer(self, concert: Concert, key: HoldKey, buyer: str) -> HeldTickets:
-        hold = concert.holds.get(key.nonce)
+        hold = concert.holds.get(mark_of(key.nonce))
         if hold is None or hold.born != key.born or hold.taken.buyer != buyer:
             raise HoldExpired
         return hold

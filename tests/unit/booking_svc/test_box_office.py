@@ -426,6 +426,29 @@ def test_hold_whose_booking_died_belongs_to_mongodbs_answer(theatre: Theatre, di
     assert theatre.available()["standing"] == 1
 
 
+def test_key_used_for_another_booking_meanwhile_leaves_the_hold_to_its_buyer(theatre: Theatre) -> None:
+    hold = theatre.hold("ada", standing=1)
+    die_before(theatre.bookings, "confirm")
+    with pytest.raises(Killed):
+        theatre.book_hold(hold, key="k1")
+    theatre.book("ada", "k1", standing=1)
+    theatre.pass_time(11)
+    assert theatre.available()["standing"] == 1
+    assert theatre.box_office.find_hold("ada", hold["id"]) == hold
+    assert theatre.book_hold(hold, key="k2")[0]["status"] == "confirmed"
+    assert theatre.available()["standing"] == 1
+
+
+def test_slower_request_for_a_hold_leaves_it_when_its_key_was_used_for_another_booking(theatre: Theatre) -> None:
+    hold = theatre.hold("ada", standing=1)
+    before(theatre.bookings, "confirm", lambda: theatre.book("ada", "k1", standing=1))
+    with pytest.raises(IdempotencyKeyReused):
+        theatre.book_hold(hold, key="k1")
+    theatre.pass_time(4)
+    assert theatre.book_hold(hold, key="k2")[0]["status"] == "confirmed"
+    assert theatre.available()["standing"] == 1
+
+
 def test_hold_lost_with_redis_is_said_to_have_expired(theatre: Theatre) -> None:
     hold = theatre.hold("ada", standing=1)
     theatre.forget()
@@ -715,6 +738,39 @@ def test_booking_cancelled_before_its_hold_is_settled_leaks_nothing(theatre: The
         theatre.book("ada", "k1", standing=3)
     assert theatre.sold() == set()
     assert theatre.available() == ALL
+
+
+@pytest.mark.parametrize("from_hold", [False, True])
+@pytest.mark.parametrize("told_by", ["cancel", "event", "doubt"])
+@pytest.mark.parametrize("redis_meanwhile", ["stays", "restarts", "is emptied", "is counted"])
+def test_cancelled_booking_that_was_never_settled_leaks_nothing(
+    theatre: Theatre, from_hold: bool, told_by: str, redis_meanwhile: str
+) -> None:
+    hold = theatre.hold("ada", standing=3) if from_hold else None
+    die_before(theatre.holds, "settle")
+    with pytest.raises(Killed):
+        theatre.book_hold(hold, key="k1") if hold else theatre.book("ada", "k1", standing=3)
+    match redis_meanwhile:
+        case "restarts":
+            theatre.redis.restart(theatre.concert_id)
+        case "is emptied":
+            theatre.forget()
+        case "is counted":
+            recount(theatre)
+    if told_by != "cancel":
+        before(theatre.holds, "release", unreachable)
+    cancelled = theatre.box_office.cancel("ada", domain.booking_id("ada", "k1"))
+    if told_by == "event":
+        told = cancelled["outbox"][-1]["data"]
+        theatre.box_office.release(told["concert_id"], told["booking_id"], told["claims"], told["hold_id"])
+    if told_by == "doubt" or redis_meanwhile == "restarts":
+        theatre.pass_time(11)
+    for _ in range(2):
+        assert theatre.available() == ALL
+        recount(theatre)
+    if hold:
+        with pytest.raises(HoldExpired):
+            theatre.box_office.find_hold("ada", hold["id"])
 
 
 def test_booking_cancelled_while_redis_is_told_of_it_leaks_nothing(theatre: Theatre) -> None:
