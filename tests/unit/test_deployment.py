@@ -31,9 +31,10 @@ STARTS = {
     "mailer_svc": ["nameko", "run", "--config", "mailer_svc/config.yml", "mailer_svc.service"],
     "rabbitmq": ["python", "-m", "rabbitmq", "relay"],
 }
-FIRST_MODULES = {folder: f"{folder}.service" for folder in STARTS} | {
-    "gateway": "gateway.app",
-    "rabbitmq": "rabbitmq.__main__",
+FIRST_MODULES = {folder: [f"{folder}.service"] for folder in STARTS} | {
+    "gateway": ["gateway.app"],
+    "rabbitmq": ["rabbitmq.__main__"],
+    "booking_svc": ["booking_svc.service", "booking_svc.audit.__main__"],
 }
 EXACT_VERSION = re.compile(r"[a-z/]+:v?\d+\.\d+\.\d+(-[a-z-]+)?")
 each_folder = pytest.mark.parametrize("folder", STARTS)
@@ -83,7 +84,7 @@ def loaded(folder: str) -> tuple[set[Path], set[str]]:
     """The files of ours that a program loads, and the top-level packages of others."""
     files: set[Path] = set()
     others: set[str] = set()
-    waiting = [FIRST_MODULES[folder]]
+    waiting = [*FIRST_MODULES[folder]]
     while waiting:
         module = waiting.pop()
         if (file := module_file(module)) is None:

@@ -366,6 +366,20 @@ def test_concert_has_at_most_50000_seats() -> None:
     assert "ticket_types" in refused(schemas.NewConcert, {**CONCERT, "ticket_types": two})
 
 
+def test_concert_has_at_most_2500_rows() -> None:
+    bare = {**CONCERT["ticket_types"][2], "accessible_seats": [], "blocked_seats": []}
+
+    def with_rows(*numbers: int) -> dict[str, Any]:
+        blocks = [
+            {"section": f"S{i}", "rows": [str(row) for row in range(rows)], "seats_per_row": 2}
+            for i, rows in enumerate(numbers)
+        ]
+        return {**CONCERT, "ticket_types": [{**bare, "seating": blocks}]}
+
+    schemas.NewConcert().load(with_rows(1000, 1000, 500))
+    assert "ticket_types" in refused(schemas.NewConcert, with_rows(1000, 1000, 501))
+
+
 @pytest.mark.parametrize("schema", [schemas.NewHold, schemas.NewBooking])
 @pytest.mark.parametrize(
     "item",
@@ -387,6 +401,16 @@ def test_item_has_either_a_quantity_or_seats_each_once(schema: type[Schema], ite
 def test_seat_is_named_once_in_a_request() -> None:
     item = {"ticket_type": "stalls", "seats": ["B-1-1"]}
     assert "items" in refused(schemas.NewHold, {"concert_id": "c1", "items": [item, item]})
+
+
+@pytest.mark.parametrize("schema", [schemas.NewHold, schemas.NewBooking])
+def test_at_most_100_tickets_are_asked_for_at_once(schema: type[Schema]) -> None:
+    most = [
+        {"ticket_type": "standing", "quantity": 60},
+        {"ticket_type": "stalls", "seats": [f"B-1-{n}" for n in range(40)]},
+    ]
+    schema().load({"concert_id": "c1", "items": most})
+    assert "items" in refused(schema, {"concert_id": "c1", "items": [*most, {"ticket_type": "lawn", "quantity": 1}]})
 
 
 @pytest.mark.parametrize(
