@@ -4,15 +4,17 @@ import shutil
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from local import ports
-from rabbitmq.database import NotAReplicaSet, connect
+from rabbitmq.database import Document, NotAReplicaSet, connect
+from tests.local_stack import LocalStack
 from tests.polling import poll
 
 
@@ -48,3 +50,27 @@ def test_absent_mongodb_is_a_fault_within_five_seconds() -> None:
     with pytest.raises(PyMongoError):
         connect(f"mongodb://127.0.0.1:{port}/?replicaSet=rs0", "booking_svc")
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("scans", [False, True])
+def test_only_a_scan_may_take_longer_than_a_silent_server(
+    stack: LocalStack, new_database: Callable[[], Database[Document]], monkeypatch: pytest.MonkeyPatch, scans: bool
+) -> None:
+    database = new_database()
+    database["things"].insert_many([{"_id": number} for number in range(30)])
+    monkeypatch.setattr("rabbitmq.database.PATIENCE", 500)
+    patient = connect(stack.mongo_uri, database.name, scans=scans)
+
+    def read(each: int) -> int:
+        """A batch of 5 documents, and for each document *each* milliseconds of the server's."""
+        return len(list(patient["things"].find({"$where": f"sleep({each}); return true"}, batch_size=5)))
+
+    if scans:
+        assert read(40) == 30
+    else:
+        with pytest.raises(PyMongoError):
+            read(40)
+    began = time.monotonic()
+    with pytest.raises(PyMongoError):
+        read(1000)
+    assert time.monotonic() - began < 3
