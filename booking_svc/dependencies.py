@@ -26,8 +26,8 @@ class Stores:
         self._redis = redis
         scripts = Scripts(redis)
         self.holds, self.counts = Holds(scripts), Counts(scripts)
-        self.bookings, self.terms = Bookings(mongo), Terms(mongo)
-        stocktake = Stocktake(self.counts, Bookings(scans), self.terms)
+        self.bookings, self.scanned, self.terms = Bookings(mongo), Bookings(scans), Terms(mongo)
+        stocktake = Stocktake(self.counts, self.scanned, self.terms)
         self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
         self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 

@@ -36,7 +36,8 @@ SEATING = {"stalls": hall("1", "2", seats_per_row=3, blocked_seats=["B-2-3"], ac
 STEPS = [
     *(("holds", method) for method in ("place", "place_for_booking", "begin_booking", "settle", "release")),
     *(("holds", method) for method in ("mark_sold", "abandon", "extend", "release_hold", "availability")),
-    *(("bookings", method) for method in ("find", "confirm", "cancel", "sold")),
+    *(("bookings", method) for method in ("find", "confirm", "cancel")),
+    ("scanned", "sold"),
     *(("counts", method) for method in ("begin", "load")),
 ]
 

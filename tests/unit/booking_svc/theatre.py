@@ -31,6 +31,7 @@ class Theatre:
         self.concert_id, self.later = concert_id or new_id(), 0.0
         self.redis = ModelOfRedis(now or self.now)
         self.bookings = bookings or FakeBookings(lambda: datetime.fromtimestamp(self.redis.now() / 1000, UTC))
+        self.scanned = self.bookings  # by the stocktake
         self.terms, self.holds, self.counts = FakeTerms(), ModelOfHolds(self.redis), ModelOfCounts(self.redis)
         stores: Any = (self.holds, self.bookings, self.terms, Stocktake(self.counts, self.bookings, self.terms))  # type: ignore[arg-type]
         self.inventory = Inventory(*stores)
