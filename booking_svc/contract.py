@@ -172,6 +172,23 @@ class BookingCancelled(TypedDict):
     user_id: str
     claims: list[str]
     hold_id: str | None
+    booking: NotRequired[Booking]  #: as its buyer sees it from now on
+    reason: NotRequired[Literal["buyer", "concert_cancelled"]]
+
+
+class BookingRescheduled(TypedDict):
+    """Data of the event `booking_rescheduled`: the concert is at another time or place than the buyer was told."""
+
+    booking: Booking  #: its `concert` says when and where now
+    user_id: str
+    was: ConcertSummary
+
+
+class BookingReminderDue(TypedDict):
+    """Data of the event `booking_reminder_due`: the concert starts in a day."""
+
+    booking: Booking
+    user_id: str
 
 
 class BookingService(Protocol):

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 from booking_svc import contract
@@ -182,14 +182,22 @@ def total(tickets: Sequence[Ticket] | Sequence[HeldTicket]) -> Money:
     return Money(amount=sum(ticket["price"]["amount"] for ticket in tickets), currency=tickets[0]["price"]["currency"])
 
 
-def cancelled_event(document: BookingDocument, now: datetime, request_id: str | None = None) -> Envelope:
+def cancelled_event(
+    document: BookingDocument,
+    now: datetime,
+    request_id: str | None = None,
+    reason: Literal["buyer", "concert_cancelled"] = "buyer",
+) -> Envelope:
     """Tells that the booking's tickets are free again."""
+    cancelled = {**document, "status": "cancelled", "cancelled_at": now}
     data = BookingCancelled(
         booking_id=document["_id"],
         concert_id=document["concert_id"],
         user_id=document["user_id"],
         claims=document["claims"],
         hold_id=document["hold_id"],
+        booking=as_booking(cancelled),
+        reason=reason,
     )
     return envelope(SERVICE, "booking_cancelled", 2, dict(data), now, request_id=request_id)
 

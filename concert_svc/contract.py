@@ -93,6 +93,45 @@ class ConcertStarting(TypedDict):
     schedule_version: int
 
 
+class ConcertFinished(TypedDict):
+    """Data of the delayed event `concert_finished`: a hint like `concert_starting`, that the concert is over."""
+
+    concert_id: str
+    schedule_version: int
+
+
+class Schedule(TypedDict):
+    """When and where."""
+
+    title: str
+    starts_at: str
+    doors_at: str | None
+    venue: Venue
+
+
+class ConcertRescheduled(TypedDict):
+    """Data of the event `concert_rescheduled`: a concert that is on sale has another time or place."""
+
+    concert_id: str
+    schedule_version: int
+    was: Schedule
+    concert: Schedule
+
+
+class ConcertCancelled(TypedDict):
+    """Data of the event `concert_cancelled`."""
+
+    concert_id: str
+    schedule_version: int
+
+
+class ConcertReminderDue(TypedDict):
+    """Data of the delayed event `concert_reminder_due`: it starts in a day, unless the schedule is another by then."""
+
+    concert_id: str
+    schedule_version: int
+
+
 class ConcertService(Protocol):
     """The RPC methods. Each may also raise `Unavailable` (rabbitmq.errors)."""
 

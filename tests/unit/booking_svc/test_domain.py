@@ -159,8 +159,9 @@ def test_what_the_buyer_sees_hides_how_it_is_stored() -> None:
 
 
 def test_cancelled_event_says_which_claims_are_free() -> None:
-    booking = draft(terms("c"), "standing:1", user_id="ada")
+    booking = {**draft(terms("c"), "standing:1", user_id="ada"), "status": "confirmed", "confirmed_at": NOW}
     event = domain.cancelled_event(booking, NOW, "r1")
+    as_seen = domain.as_booking({**booking, "status": "cancelled", "cancelled_at": NOW})
     assert (event["type"], event["seq"], event["occurred_at"]) == ("booking_cancelled", 2, NOW)
     assert event["data"] == {
         "booking_id": booking["_id"],
@@ -168,6 +169,8 @@ def test_cancelled_event_says_which_claims_are_free() -> None:
         "user_id": "ada",
         "claims": ["buyer:ada:1", "unit:standing:1"],
         "hold_id": None,
+        "booking": as_seen,
+        "reason": "buyer",
     }
 
 
