@@ -209,12 +209,12 @@ class BoxOffice:
 
     def _settle(self, hold: Hold, draft: BookingDocument, stored: BookingDocument, offer: Offer) -> None:
         """What the booking owns is sold; what was held beside it, if the same request was faster elsewhere, is free."""
-        kept = stored["claims"] if stored["status"] == "confirmed" else []
-        spare = [claim for claim in draft["claims"] if claim not in kept]
-        if spare:
-            self._holds.release(offer.concert_id, stored["_id"], offer.taken_by(spare), hold.mark)
-        elif not self._holds.settle(offer.concert_id, stored["_id"], hold.mark):
-            self._inventory.tell_sold(offer.concert_id, stored["_id"], offer.taken_by(kept))
+        if stored["status"] != "confirmed":
+            self._holds.release(offer.concert_id, stored["_id"], hold.taken, hold.mark)
+            return
+        is_what_was_held = set(stored["claims"]) == set(draft["claims"])
+        if not (is_what_was_held and self._holds.settle(offer.concert_id, stored["_id"], hold.mark)):
+            self._inventory.tell_sold(offer.concert_id, stored["_id"], offer.taken_by(stored["claims"]), hold.mark)
 
     def cancel(
         self, user_id: str, booking_id: str, request_id: str | None = None, redelivered: bool = False

@@ -8,14 +8,20 @@ at the moment it is put in force. A large concert is brought in pieces; putting 
 import json
 import secrets
 import struct
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from redis.exceptions import RedisError
 
 from booking_svc import marks
 from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken
 from booking_svc.scripts import HoldRecord, Scripts, concert_key, taken_in
 from rabbitmq.times import from_wire
+
+T = TypeVar("T")
 
 # All in milliseconds.
 #: Who counts and is not heard of for so long has died. Shorter than anybody waits for a count (stocktake.PATIENCE).
@@ -30,8 +36,11 @@ SETTLING = 15_000
 TRUSTED = 60_000
 TRUSTED_PER_COST = 50
 
-#: Buyers brought in one command; bookings read between two signs of life.
-BUYERS_AT_ONCE, BOOKINGS_AT_ONCE = 1000, 5000
+#: Between two signs of life.
+BEAT = 500
+
+#: Buyers brought in one command; holds asked for in one; what is counted between two signs of life.
+BUYERS_AT_ONCE, HOLDS_AT_ONCE, COUNTED_AT_ONCE = 1000, 500, 5000
 
 #: Who owns which claims, as MongoDB knows it.
 Sold = Iterable[tuple[str, Sequence[str]]]
@@ -43,7 +52,6 @@ class Count(NamedTuple):
     concert_id: str
     token: str
     begun: int  #: ms since 1970, by Redis' clock
-    holds: list[HoldRecord]  #: as they were when it began
 
 
 class Counts:
@@ -59,7 +67,7 @@ class Counts:
         answer = self._scripts.run("begin_count", concert_id, token, LEASE, STAGED)
         if answer[0] == b"busy":
             return None
-        return Count(concert_id, token, int(answer[1]), [json.loads(hold) for hold in answer[2] if hold])
+        return Count(concert_id, token, int(answer[1]))
 
     def is_running(self, concert_id: str) -> bool:
         """Whether some process counts the concert now."""
@@ -76,12 +84,11 @@ class Counts:
         Returns:
             False if the count is void: Redis was emptied meanwhile, or took us for dead. Count again.
         """
+        held, lost = self._holds(count)  # before what is sold: what was booked since is a hold no more
         tally = Tally(offer)
-        for number, (booking_id, claims) in enumerate(sold, start=1):
+        for booking_id, claims in self._with_signs_of_life(count, sold):
             tally.add_booking(booking_id, claims)
-            if number % BOOKINGS_AT_ONCE == 0:
-                self._live(count)
-        lost = [[hold["mark"], hold["born"]] for hold in count.holds if not tally.add_hold(hold)]
+        lost += [hold for hold in self._with_signs_of_life(count, held) if not tally.add_hold(json.loads(hold))]
         staged = self._stage(count, tally)
         terms, opens = offer.terms, offer.terms["sales_open_at"]
         to_load = {
@@ -101,9 +108,42 @@ class Counts:
                 for code, t in offer.types.items()
             },
             "staged": staged,
-            "lost": lost,
+            "lost": [[hold["mark"], hold["born"]] for hold in map(json.loads, lost)],
         }
         return bool(self._scripts.run("load", count.concert_id, json.dumps(to_load))[0] == b"loaded")
+
+    @contextmanager
+    def alive(self, count: Count) -> Iterator[None]:
+        """While this lasts the count is not taken for dead, however long MongoDB takes for an answer."""
+        is_over = threading.Event()
+
+        def beat() -> None:
+            while not is_over.wait(BEAT / 1000):
+                try:
+                    self._live(count)
+                except RedisError:
+                    pass  # who counts finds out
+
+        heart = threading.Thread(target=beat, name=f"count of {count.concert_id}", daemon=True)
+        heart.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            heart.join()
+
+    def _holds(self, count: Count) -> tuple[list[bytes], list[bytes]]:
+        """The holds that own all that they took, and those that have lost something of it, as Redis keeps them."""
+        held: list[bytes] = []
+        lost: list[bytes] = []
+        cursor = b"0"
+        while True:
+            _, cursor, more_held, more_lost = self._scripts.run("scan_holds", count.concert_id, cursor, HOLDS_AT_ONCE)
+            self._live(count)
+            held += more_held
+            lost += more_lost
+            if cursor == b"0":
+                return list(dict.fromkeys(held)), lost  # a scan may meet a hold twice
 
     def _stage(self, count: Count, tally: "Tally") -> list[str]:
         """Bring the tally, in pieces, under keys that nobody else reads yet; returns their names."""
@@ -114,13 +154,22 @@ class Counts:
         buyers = [("-", b""), *tally.buyers.items()]  # the first, so that the key is there when nobody has bought
         for start in range(0, len(buyers), BUYERS_AT_ONCE):
             some: dict[Any, Any] = {buyer: bytes(slots) for buyer, slots in buyers[start : start + BUYERS_AT_ONCE]}
-            self._redis.hset(self._staged(count, "buyers"), mapping=some)
-            self._redis.pexpire(self._staged(count, "buyers"), STAGED)
+            with self._redis.pipeline(transaction=True) as pipe:  # nothing may be left of us for ever
+                pipe.hset(self._staged(count, "buyers"), mapping=some)
+                pipe.pexpire(self._staged(count, "buyers"), STAGED)
+                pipe.execute()
             self._live(count)
         return ["buyers", *texts]
 
     def _staged(self, count: Count, name: str) -> str:
         return concert_key(count.concert_id, "staged", count.token, name)
+
+    def _with_signs_of_life(self, count: Count, counted: Iterable[T]) -> Iterator[T]:
+        """Each of them; where nothing is waited for, `alive` has no turn."""
+        for number, one in enumerate(counted, start=1):
+            yield one
+            if number % COUNTED_AT_ONCE == 0:
+                self._live(count)
 
     def _live(self, count: Count) -> None:
         """We are not dead. Should we have been taken for it, who counts instead is not harmed by this."""

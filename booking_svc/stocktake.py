@@ -45,8 +45,9 @@ class Stocktake:
     def _load(self, count: Count) -> bool:
         is_loaded = False
         try:
-            offer = self._terms.newest(count.concert_id)
-            is_loaded = self._counts.load(count, offer, self._bookings.sold(count.concert_id))
+            with self._counts.alive(count):
+                offer = self._terms.newest(count.concert_id)
+                is_loaded = self._counts.load(count, offer, self._bookings.sold(count.concert_id))
         finally:
             if not is_loaded:
                 self._counts.end(count)

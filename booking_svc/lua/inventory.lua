@@ -91,10 +91,16 @@ local function own_slots(buyer, slots, numbers, mark)
   end
 end
 
--- All of it becomes the owner's, whosesoever it was.
 local function take(mark, taken)
   own_slots(taken.buyer, slots_of(taken.buyer), taken.slots, mark)
   for _, unit in ipairs(taken.units) do own(unit[1], unit[2], mark) end
+end
+
+local function owners_of(taken)
+  local owners, slots = {}, slots_of(taken.buyer)
+  for _, slot in ipairs(taken.slots) do owners[#owners + 1] = slot_in(slots, slot) end
+  for _, unit in ipairs(taken.units) do owners[#owners + 1] = owner_of(unit[1], unit[2]) end
+  return owners
 end
 
 -- While somebody counts, what changes hands is written down for load.lua.
@@ -137,10 +143,36 @@ local function forget_hold(mark)
   redis.call('ZREM', EXPIRIES, mark)
 end
 
+local function mark_of(hold) return hold.booking_mark or hold.mark end
+
+-- Whether the hold still owns all that it took.
+local function is_whole(hold)
+  for _, owner in ipairs(owners_of(hold)) do
+    if owner ~= mark_of(hold) then return false end
+  end
+  return true
+end
+
+-- What it still owns is free.
+local function end_hold(hold)
+  free(mark_of(hold), hold)
+  forget_hold(hold.mark)
+end
+
 -- Ends the hold that the booking was made of, if it is still that one.
 local function end_booked_hold(mark, booking)
   local hold = find_hold(mark)
-  if hold and hold.booking == booking then forget_hold(mark) end
+  if hold and hold.booking == booking then end_hold(hold) end
+end
+
+-- All of it becomes the booking's. A hold that had some of it is lost as a whole; one that is being booked, its booking
+-- ends: MongoDB refuses it.
+local function sell(mark, taken)
+  for _, owner in ipairs(owners_of(taken)) do
+    local hold = owner ~= mark and not is_free(owner) and find_hold(owner)
+    if hold and not hold.booking then end_hold(hold) end
+  end
+  take(mark, taken)
 end
 
 -- An expired hold counts as free at the next look. Of one that nobody works at booking any more MongoDB knows more.
@@ -152,8 +184,7 @@ local function free_expired(now)
     if hold.booking then
       doubts[#doubts + 1] = hold
     else
-      free(mark, hold)
-      forget_hold(mark)
+      end_hold(hold)
     end
   end
   if #doubts > 0 then return { 'in_doubt', cjson.encode(doubts) } end

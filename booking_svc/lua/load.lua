@@ -39,7 +39,7 @@ if redis.call('HLEN', HOLDS) ~= redis.call('ZCARD', EXPIRIES) then
 end
 local function lose(mark, born)
   local hold = find_hold(mark)
-  if hold and hold.born == born then forget_hold(mark) end
+  if hold and hold.born == born then end_hold(hold) end
 end
 for _, lost in ipairs(count.lost) do lose(lost[1], lost[2]) end
 
@@ -59,7 +59,9 @@ for _, entry in ipairs(journal) do
   local what, mark, taken, to = unpack(cjson.decode(entry))
   if what == 'passed' then
     pass_on(taken, mark, to)
-  elseif what == 'sold' or can_keep(mark, taken) then
+  elseif what == 'sold' then
+    sell(mark, taken)
+  elseif can_keep(mark, taken) then
     take(mark, taken)
   else
     lose(mark, taken.born)

@@ -10,6 +10,5 @@ local hold = buyers_hold(ARGV[1], ARGV[2], ARGV[3])
 if not hold then return { 'released' } end
 local busy = at_work(hold, nil, now)
 if busy then return busy end
-free(hold.mark, hold)
-forget_hold(hold.mark)
+end_hold(hold)
 return { 'released' }

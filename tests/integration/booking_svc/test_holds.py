@@ -1,9 +1,11 @@
+import json
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis import Redis
@@ -11,7 +13,7 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from booking_svc.contract import LimitReached, SalesClosed, SoldOut
-from booking_svc.counts import Counts
+from booking_svc.counts import Count, Counts
 from booking_svc.holds import Holds
 from booking_svc.marks import mark_of
 from booking_svc.scripts import CountDue, NotLoaded, Scripts, SeatsTaken, concert_key, connect
@@ -94,6 +96,47 @@ def test_what_a_dead_counter_leaves_behind_vanishes(stall: Callable[..., Stall],
     assert not shop.counts.load(count, shop.offer, die())
     staged = list(redis.scan_iter(f"{{{shop.id}}}:staged:*"))
     assert staged and all(0 < redis.ttl(key) <= 60 for key in staged)
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_count_takes_as_long_as_mongodb_needs_while_its_process_lives(
+    stall: Callable[..., Stall], redis: Redis, monkeypatch: pytest.MonkeyPatch, is_alive: bool
+) -> None:
+    monkeypatch.setattr("booking_svc.counts.LEASE", 150)
+    monkeypatch.setattr("booking_svc.counts.BEAT", 20)
+    shop = stall()
+    count = shop.counts.begin(shop.id)
+    assert count is not None
+
+    def slow() -> Iterator[tuple[str, list[str]]]:
+        poll(lambda: redis.time()[0] * 1000 + redis.time()[1] / 1000 > count.begun + 600)
+        yield "b", ["unit:standing:1", "buyer:ada:1"]
+
+    with shop.counts.alive(count) if is_alive else nullcontext():
+        assert shop.counts.load(count, shop.offer, slow()) is is_alive
+
+
+@pytest.mark.long
+def test_concert_with_a_hundred_thousand_holds_is_counted(stall: Callable[..., Stall], redis: Redis) -> None:
+    many = 100_000
+    shop = stall(capacities={"standing": 2 * many})
+    shop.hold("h", "ada", items(standing=1))
+    record = json.loads(cast(bytes, redis.hget(concert_key(shop.id, "holds"), shop.made["h"].mark)))
+    others = range(2, many + 1)
+    # What they own is brought as if bookings owned it; then the holds follow.
+    shop.load((f"hold {n}", [f"unit:standing:{n}", f"buyer:buyer {n}:1"]) for n in others)
+    for some in range(2, many + 1, 1000):
+        holds = {
+            mark_of(f"hold {n}"): json.dumps(
+                {**record, "mark": mark_of(f"hold {n}"), "buyer": f"buyer {n}", "units": [["standing", n]]}
+            )
+            for n in others[some - 2 : some + 998]
+        }
+        redis.hset(concert_key(shop.id, "holds"), mapping=cast(Any, holds))
+        redis.zadd(concert_key(shop.id, "expiries"), dict.fromkeys(holds, record["expires"]))
+    shop.load([("b", [f"unit:standing:{2 * many}", "buyer:dee:1"])])
+    assert shop.available() == {"standing": many - 1}
+    assert redis.hlen(concert_key(shop.id, "holds")) == many + 1  # and the one that stands for nothing
 
 
 def test_concert_is_forgotten_a_week_after_its_sales_have_closed(stall: Callable[..., Stall], redis: Redis) -> None:
@@ -225,17 +268,16 @@ def test_count_is_void_when_a_piece_of_it_is_lost(
     count = shop.counts.begin(shop.id)
     assert count is not None
     sold = [(new_id(), [f"buyer:{n}:1", f"unit:standing:{n}"]) for n in range(1, 2501)]
-    hset, pieces = redis.hset, list[str]()
+    live, lost = shop.counts._live, list[int]()
 
-    def hset_after_a_loss(key: str, mapping: Any) -> Any:
-        pieces.append(key)
-        if len(pieces) == 2:
-            redis.delete(key)
-        return hset(key, mapping=mapping)
+    def lose_the_first_piece(count: Count) -> None:
+        live(count)
+        if not any(lost):
+            lost.append(redis.delete(concert_key(shop.id, "staged", count.token, "buyers")))
 
-    monkeypatch.setattr(shop.counts._redis, "hset", hset_after_a_loss)
+    monkeypatch.setattr(shop.counts, "_live", lose_the_first_piece)
     assert not shop.counts.load(count, shop.offer, sold)
-    assert len(pieces) == 3
+    assert sum(lost) == 1
 
 
 def test_concert_is_counted_again_when_writes_under_way_at_its_loss_have_ended(

@@ -47,7 +47,8 @@ class Stall:
             self.offer = Offer(on_sale)
         count = self.counts.begin(self.id)
         assert count is not None
-        assert self.counts.load(count, self.offer, sold)
+        with self.counts.alive(count):
+            assert self.counts.load(count, self.offer, sold)
 
     def request(self, buyer: str, asked: Sequence[Item], fingerprint: str | None = None) -> HoldRequest:
         return HoldRequest(buyer, asked, self.offer.wanted(asked), fingerprint or domain.fingerprint(self.id, asked))
@@ -490,6 +491,67 @@ class HoldsContract:
             small.holds.mark_sold(small.id, "winner", Taken("bob", [1], [Unit("standing", 2)]))
         assert small.available()["standing"] == 2
         assert [unit.number for unit in small.hold("next", "cy", items(standing=2)).taken.units] == [1, 3]
+
+    def test_hold_that_has_lost_a_ticket_is_lost_as_a_whole(self, small: Stall) -> None:
+        small.hold("loser", "ada", items(standing=2, balcony=1))
+        small.holds.mark_sold(small.id, "winner", Taken("bob", [1], [Unit("standing", 2)]))
+        with pytest.raises(HoldExpired):
+            small.find("loser", "ada")
+        assert small.available() == {"standing": 2, "balcony": 2}
+
+    def test_hold_that_has_lost_a_ticket_takes_it_from_nobody_at_the_next_count(self, small: Stall) -> None:
+        lost = Taken("bob", [1], [Unit("standing", 1)])
+        small.hold("loser", "ada", items(standing=2))
+        small.holds.mark_sold(small.id, "winner", lost)
+        small.holds.release(small.id, "winner", lost)
+        kept = small.hold("next", "cy", items(standing=1))
+        assert kept.taken.units == lost.units
+        small.load()
+        assert small.find("next", "cy") == kept
+        assert small.available()["standing"] == 2
+
+    def test_booking_that_has_lost_any_of_its_tickets_is_not_settled(self, small: Stall) -> None:
+        small.hold_for_booking("b", "ada", items(standing=2))
+        small.holds.mark_sold(small.id, "winner", Taken("bob", [1], [Unit("standing", 2)]))
+        assert not small.settle("b")
+
+    def test_hold_that_has_lost_a_ticket_while_it_was_booked_is_not_its_buyers_again(
+        self, small: Stall, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shorten_busy(monkeypatch)
+        small.hold("h", "ada", items(standing=2))
+        small.begin_booking("h", "ada", "b", life=2 * SHORT_LIFE)
+        small.holds.mark_sold(small.id, "winner", Taken("bob", [1], [Unit("standing", 2)]))
+        [found] = poll(lambda: doubts(small))
+        small.holds.abandon(small.id, "b", found.mark)
+        with pytest.raises(HoldExpired):
+            small.find("h", "ada")
+        assert small.available()["standing"] == 2
+
+    @pytest.mark.parametrize("counted_meanwhile", [False, True])
+    @pytest.mark.parametrize("told", ["sold", "cancelled"])
+    def test_what_a_bookings_hold_has_beside_it_is_free_with_its_end(
+        self, small: Stall, told: str, counted_meanwhile: bool
+    ) -> None:
+        small.hold_for_booking("b", "ada", items(standing=3))
+        booked = Taken("ada", [1], [Unit("standing", 2)])
+        count = small.counts.begin(small.id) if counted_meanwhile else None
+        (small.holds.mark_sold if told == "sold" else small.holds.release)(small.id, "b", booked)
+        if count:
+            assert small.counts.load(count, small.offer, [])
+        assert small.available()["standing"] == (2 if told == "sold" else 3)
+        small.holds.release(small.id, "b", booked)
+        assert small.available()["standing"] == 3
+
+    def test_hold_whose_ticket_is_sold_while_redis_does_not_have_the_concert_is_lost(self, small: Stall) -> None:
+        small.hold("h", "ada", items(standing=2))
+        count = small.counts.begin(small.id)
+        assert count is not None
+        small.holds.mark_sold(small.id, "winner", Taken("bob", [1], [Unit("standing", 1)]))
+        assert small.counts.load(count, small.offer, [])
+        with pytest.raises(HoldExpired):
+            small.find("h", "ada")
+        assert small.available()["standing"] == 2
 
     # --- reserved seats
 

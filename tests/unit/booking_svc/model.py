@@ -6,6 +6,7 @@ The inventory as a pure model: what Redis and its scripts promise, written down 
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count, groupby
@@ -79,10 +80,9 @@ class Concert:
 
 @dataclass
 class CountUnderWay:
-    """*held* is as it was at its beginning; the *journal* has what changes hands since."""
+    """The *journal* has what changes hands since it began."""
 
     token: str
-    held: list[HeldTickets]
     journal: list[Callable[[Concert], None]] = field(default_factory=list)
 
 
@@ -143,6 +143,19 @@ class ModelOfRedis:
         self.pass_on(concert, hold.taken, hold.owns_as, None)
         del concert.holds[hold.owner]
 
+    def end_booked_hold(self, concert: Concert, booking_id: str, hold_mark: str | None) -> None:
+        hold = concert.holds.get(hold_mark or booking_id)
+        if hold is not None and hold.booking == booking_id:
+            self.end(concert, hold)
+
+    def sell(self, concert: Concert, booking_id: str, taken: Taken) -> None:
+        """It becomes the booking's; a hold that had some of it, and is not being booked, is lost as a whole."""
+        for owner in {concert.owners.get(claim) for claim in claims(taken)} - {booking_id, None}:
+            hold = concert.holds.get(str(owner))
+            if hold is not None and not hold.booking:
+                self.end(concert, hold)
+        take(concert, booking_id, taken)
+
 
 def claims(taken: Taken) -> list[Any]:
     return [*taken.units, *((taken.buyer, slot) for slot in taken.slots)]
@@ -162,6 +175,11 @@ def pass_on(concert: Concert, taken: Taken, owner: str, to: str | None) -> None:
     concert.changes += 1
 
 
+def is_whole(concert: Concert, hold: HeldTickets) -> bool:
+    """Whether the hold still owns all that it took."""
+    return all(concert.owners.get(claim) == hold.owns_as for claim in claims(hold.taken))
+
+
 def keep(concert: Concert, hold: HeldTickets) -> bool:
     """The hold owns what it has; False: something of it is not offered, or somebody else's."""
     offered = {unit.ticket_type for unit in hold.taken.units} <= concert.offer.types.keys()
@@ -172,14 +190,14 @@ def keep(concert: Concert, hold: HeldTickets) -> bool:
 
 
 def keep_or_lose(concert: Concert, hold: HeldTickets) -> None:
+    if not keep(concert, hold):
+        lose(concert, hold)
+
+
+def lose(concert: Concert, hold: HeldTickets) -> None:
     here = concert.holds.get(hold.owner)
-    if not keep(concert, hold) and here is not None and here.born == hold.born:
-        del concert.holds[hold.owner]
-
-
-def end_booked_hold(concert: Concert, booking_id: str, hold_mark: str | None) -> None:
-    hold = concert.holds.get(hold_mark or booking_id)
-    if hold is not None and hold.booking == booking_id:
+    if here is not None and here.born == hold.born:
+        pass_on(concert, here.taken, here.owns_as, None)
         del concert.holds[hold.owner]
 
 
@@ -254,11 +272,9 @@ class ModelOfHolds:
     def settle(self, concert_id: str, booking_id: str, hold_mark: str) -> bool:
         concert = self.redis.loaded(concert_id)
         hold = concert and concert.holds.get(hold_mark)
-        if concert is None or hold is None or hold.booking != booking_id:
+        if concert is None or hold is None or hold.booking != booking_id or not is_whole(concert, hold):
             return False
         del concert.holds[hold.owner]
-        if concert.owners.get(hold.taken.units[0]) != booking_id:
-            return False
         concert.changes += 1
         self._note_sold(concert_id, booking_id, hold.taken)
         return True
@@ -266,14 +282,14 @@ class ModelOfHolds:
     def release(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
             self.redis.pass_on(concert, taken, booking_id, None)
-            end_booked_hold(concert, booking_id, hold_mark)
+            self.redis.end_booked_hold(concert, booking_id, hold_mark)
         else:
             self.redis.note(concert_id, lambda loaded: pass_on(loaded, taken, booking_id, None))
 
     def mark_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         if concert := self.redis.loaded(concert_id):
-            take(concert, booking_id, taken)
-            end_booked_hold(concert, booking_id, hold_mark)
+            self.redis.end_booked_hold(concert, booking_id, hold_mark)
+            self.redis.sell(concert, booking_id, taken)
         self._note_sold(concert_id, booking_id, taken)
 
     def abandon(self, concert_id: str, booking_id: str, hold_mark: str) -> None:
@@ -281,7 +297,7 @@ class ModelOfHolds:
         hold = concert and concert.holds.get(hold_mark)
         if concert is None or hold is None or hold.booking != booking_id or hold.busy_until > self.redis.now():
             return
-        if hold.owner != hold.booking and self.redis.now() < hold.expires:
+        if hold.owner != hold.booking and self.redis.now() < hold.expires and is_whole(concert, hold):
             self.redis.pass_on(concert, hold.taken, booking_id, hold.owner)
             hold.booking = None
         else:
@@ -292,7 +308,7 @@ class ModelOfHolds:
         self.redis.note(concert_id, lambda loaded: keep_or_lose(loaded, then))
 
     def _note_sold(self, concert_id: str, booking_id: str, taken: Taken) -> None:
-        self.redis.note(concert_id, lambda loaded: take(loaded, booking_id, taken))
+        self.redis.note(concert_id, lambda loaded: self.redis.sell(loaded, booking_id, taken))
 
     def availability(self, concert_id: str) -> Availability:
         concert, now = self.redis.look(concert_id), self.redis.now()
@@ -394,10 +410,11 @@ class ModelOfCounts:
         if concert_id in self.redis.counting:
             return None
         token = str(next(self._tokens))
-        concert = self.redis.concerts.get(concert_id)
-        held = [replace(hold) for hold in concert.holds.values()] if concert else []
-        self.redis.counting[concert_id] = CountUnderWay(token, held)
-        return Count(concert_id, token, int(self.redis.now()), [])
+        self.redis.counting[concert_id] = CountUnderWay(token)
+        return Count(concert_id, token, int(self.redis.now()))
+
+    def alive(self, count: Count) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def is_running(self, concert_id: str) -> bool:
         self.redis.reach()
@@ -409,6 +426,9 @@ class ModelOfCounts:
 
     def load(self, count: Count, offer: Offer, sold: Sold) -> bool:
         self.redis.reach()
+        here = self.redis.concerts.get(count.concert_id)
+        held = [replace(hold) for hold in here.holds.values()] if here else []
+        whole = [hold for hold in held if here and (not here.is_loaded or is_whole(here, hold))]
         loaded = Concert(offer, {})
         for booking_id, booked in sold:
             take(loaded, booking_id, offer.taken_by(booked))
@@ -418,8 +438,11 @@ class ModelOfCounts:
         now, before = self.redis.now(), self.redis.concerts.get(count.concert_id)
         loaded.holds = before.holds if before else {}
         under_way = self.redis.counting.pop(count.concert_id)
-        for hold in under_way.held:
-            keep_or_lose(loaded, hold)
+        for hold in held:
+            if hold in whole:
+                keep_or_lose(loaded, hold)
+            else:
+                lose(loaded, hold)
         for change in under_way.journal:
             change(loaded)
         if before is None or not before.is_loaded:
