@@ -10,6 +10,7 @@ from pymongo import MongoClient
 
 from rabbitmq import topology as topology_
 from rabbitmq.database import Document
+from rabbitmq.lease import Lease
 from rabbitmq.relay import Relay
 
 
@@ -43,7 +44,7 @@ def relay(amqp_uri: str, mongo_uri: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     mongo: MongoClient[Document] = MongoClient(mongo_uri, tz_aware=True, w="majority", journal=True, timeoutMS=5000)
-    Relay(amqp_uri, mongo).run(stop.is_set)
+    Relay(amqp_uri, mongo, Lease(mongo["relay"]["leases"], "relay")).run(stop.is_set)
 
 
 main(prog_name="python -m rabbitmq")

@@ -10,17 +10,19 @@ from uuid import uuid4
 
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError, UnroutableError
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from rabbitmq import delays, relay
+from rabbitmq.confirms import ConfirmingConnection
 from rabbitmq.database import Document
-from rabbitmq.outbox import Envelope, envelope
-from rabbitmq.relay import Relay
+from rabbitmq.lease import Lease
+from rabbitmq.outbox import REFUSAL, Envelope, envelope
+from rabbitmq.relay import PARKED_AFTER, Relay
 from rabbitmq.topology import OutboxPlace
+from rabbitmq.unpublished import try_again, waiting
 from tests.local_stack import LocalStack
 from tests.polling import poll
 
@@ -44,7 +46,15 @@ def source(channel: BlockingChannel) -> Iterator[str]:
 
 @pytest.fixture
 def ours(stack: LocalStack, things: Collection[Document]) -> Relay:
-    return Relay(stack.amqp_uri, things.database.client)
+    return Relay(stack.amqp_uri, things.database.client, Lease(things.database["leases"], "relay"))
+
+
+@pytest.fixture
+def broker(ours: Relay) -> Iterator[ConfirmingConnection]:
+    """The relay's connection."""
+    connection = ConfirmingConnection(ours.parameters)
+    yield connection
+    connection.close()
 
 
 def hear(channel: BlockingChannel, source: str, event: str = "#") -> str:
@@ -81,93 +91,192 @@ def outbox(things: Collection[Document], thing_id: str) -> list[Envelope]:
     return list(found["outbox"])
 
 
+def refusal(things: Collection[Document], thing_id: str) -> Document | None:
+    found = things.find_one({"_id": thing_id})
+    assert found is not None
+    return found.get(REFUSAL)
+
+
+def try_now(things: Collection[Document]) -> None:
+    """What was refused is due."""
+    assert try_again(things) > 0
+
+
 def test_events_of_a_document_are_published_in_order_and_its_outbox_is_empty(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+    ours: Relay, broker: ConfirmingConnection, things: Collection[Document], channel: BlockingChannel, source: str
 ) -> None:
     queue = hear(channel, source)
     events = [an_event(source, seq=seq) for seq in range(1, 8)]
     thing_id = store(things, *events)
-    assert ours.publish_pending(channel) == 7
+    assert [ours.publish_pending(broker) for _ in events] == [1] * 7
     assert [next_message(channel, queue)[1]["event_id"] for _ in events] == [e["event_id"] for e in events]
     assert outbox(things, thing_id) == []
-    assert ours.publish_pending(channel) == 0
+    assert ours.publish_pending(broker) == 0
 
 
 def test_message_is_kept_by_the_broker_and_names_event_and_request(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+    ours: Relay, broker: ConfirmingConnection, things: Collection[Document], channel: BlockingChannel, source: str
 ) -> None:
     queue = hear(channel, source, "thing_happened")
     event = an_event(source, request_id="r1")
     thing_id = store(things, event)
-    ours.publish_pending(channel)
+    ours.publish_pending(broker)
     properties, body = next_message(channel, queue)
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
     assert (properties.message_id, properties.headers) == (event["event_id"], {"nameko.request_id": "r1"})
     assert (body["aggregate_id"], body["type"], body["data"]) == (thing_id, "thing_happened", {"n": 1})
 
 
+# --- what the broker refuses
+
+
 def test_event_that_nobody_would_hear_is_kept_until_somebody_does(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+    ours: Relay, broker: ConfirmingConnection, things: Collection[Document], channel: BlockingChannel, source: str
 ) -> None:
     event = an_event(source)
     thing_id = store(things, event)
-    with pytest.raises(UnroutableError):
-        ours.publish_pending(channel)
+    assert ours.publish_pending(broker) == 0
     assert [kept["event_id"] for kept in outbox(things, thing_id)] == [event["event_id"]]
+    assert (refusal(things, thing_id) or {})["reason"] == "NO_ROUTE: nobody hears thing_happened"
 
     queue = hear(channel, source)
-    assert ours.publish_pending(channel) == 1
+    try_now(things)
+    assert ours.publish_pending(broker) == 1
     assert next_message(channel, queue)[1]["event_id"] == event["event_id"]
     assert outbox(things, thing_id) == []
+    assert refusal(things, thing_id) is None
 
 
-def test_event_is_kept_when_the_broker_lost_its_exchange(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel
+def test_refused_event_is_tried_ever_later_and_then_parked_with_an_error_line(
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    source: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    thing_id = store(things, an_event(f"gone_{uuid4().hex[:8]}"))
-    with pytest.raises(AMQPError):
-        ours.publish_pending(channel)
-    assert len(outbox(things, thing_id)) == 1
+    thing_id = store(things, an_event(source), an_event(source, seq=2))
+    pauses = []
+    for times in range(1, PARKED_AFTER + 1):
+        began = datetime.now(UTC)
+        ours.publish_pending(broker)
+        assert ours.publish_pending(broker) == 0, "it is not tried before its time"
+        found = refusal(things, thing_id)
+        assert found and (found["times"], found["parked"]) == (times, times == PARKED_AFTER)
+        pauses.append((found["next_try"] - began).total_seconds())
+        try_now(things)
+    assert pauses == pytest.approx([1, 2, 4, 8, 16, 32, 64, relay.RAREST], abs=0.9)
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(errors) == 1 and thing_id in errors[0] and "NO_ROUTE" in errors[0]
+    (shown,) = waiting(things, refused_only=True)
+    assert (shown.aggregate_id, shown.type, shown.behind) == (thing_id, "thing_happened", 1)
+    assert shown.refusal and shown.refusal["parked"]
 
 
-def test_what_was_confirmed_before_a_refusal_is_not_published_again(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+@pytest.mark.parametrize("trouble", ["unroutable", "no exchange", "too large", "key too long"])
+def test_refused_event_holds_up_nothing_but_its_own_document(
+    trouble: str,
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
 ) -> None:
-    hear(channel, source, "thing_happened")
-    heard, unheard = an_event(source), an_event(source, "other_thing_happened", seq=2)
-    thing_id = store(things, heard, unheard)
-    with pytest.raises(UnroutableError):
-        ours.publish_pending(channel)
-    assert [kept["event_id"] for kept in outbox(things, thing_id)] == [unheard["event_id"]]
+    bad = {
+        "unroutable": an_event(source, "unheard"),
+        "no exchange": an_event(f"gone_{uuid4().hex[:8]}"),
+        "too large": an_event(source),
+        "key too long": an_event(source, "x" * 300),
+    }[trouble]
+    if trouble == "too large":
+        bad["data"] = {"text": "ü" * (4 * 1024 * 1024)}  # 8 MB in MongoDB, 24 in JSON
+    queue = hear(channel, source, "thing_happened")
+    before, after = an_event(source), an_event(source)
+    good = [store(things, an_event(source)) for _ in range(5)]
+    held_up = store(things, before, bad, after)
+    good += [store(things, an_event(source)) for _ in range(5)]
+    assert ours.publish_pending(broker) == 11
+    ours.publish_pending(broker)
+    for _ in range(11):
+        next_message(channel, queue)
+    assert [kept["event_id"] for kept in outbox(things, held_up)] == [bad["event_id"], after["event_id"]]
+    assert refusal(things, held_up)
+    assert all(outbox(things, thing_id) == [] for thing_id in good)
+
+
+BROKEN: dict[str, Any] = {
+    "no list": {"event_id": "e1"},
+    "no envelope": [{"event_id": "e1"}],
+    "no text": [{"event_id": 5, "source": 6, "type": None, "data": 1}],
+    "a moment without a zone": [{"event_id": "e1", "source": "s", "type": "t", "not_before": "tomorrow"}],
+    "a value that is no JSON": [{"event_id": "e1", "source": "s", "type": "t", "data": b"bytes"}],
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_broken_document_does_not_stop_the_relay(
+    broken: str,
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+) -> None:
+    queue = hear(channel, source)
+    things.insert_one({"_id": broken, "outbox": BROKEN[broken]})
+    thing_id = store(things, an_event(source))
+    ours.publish_pending(broker)
+    assert next_message(channel, queue)[1]["aggregate_id"] == thing_id
+    assert refusal(things, broken)
+    assert [shown.aggregate_id for shown in waiting(things)] == [broken]
+
+
+def test_document_that_cannot_be_changed_is_not_told_of_at_every_look(
+    ours: Relay, broker: ConfirmingConnection, things: Collection[Document], channel: BlockingChannel, source: str
+) -> None:
+    queue = hear(channel, source)
+    stuck = store(things, an_event(source))
+    things.database.command("collMod", "things", validator={"good": True})  # rules that it does not keep
+    thing_id = uuid4().hex
+    things.insert_one({"_id": thing_id, "good": True, "outbox": [an_event(source)]})
+    assert ours.publish_pending(broker) == 2
+    assert outbox(things, thing_id) == []
+    assert ours.publish_pending(broker) == 0
+    assert {next_message(channel, queue)[1]["aggregate_id"] for _ in range(2)} == {stuck, thing_id}
 
 
 def test_event_stored_while_others_are_published_is_kept_for_the_next_round(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str, monkeypatch: pytest.MonkeyPatch
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     queue = hear(channel, source)
     first, second = an_event(source), an_event(source, seq=2)
     thing_id = store(things, first)
-    publish = Relay._publish
+    publish = ConfirmingConnection.publish
 
-    def meanwhile(self: Relay, *arguments: Any) -> None:
-        publish(self, *arguments)
+    def meanwhile(*arguments: Any) -> Any:
+        outcomes = publish(*arguments)
         things.update_one({"_id": thing_id, "late": None}, {"$push": {"outbox": second}, "$set": {"late": True}})
+        return outcomes
 
-    monkeypatch.setattr(Relay, "_publish", meanwhile)
-    ours.publish_pending(channel)
+    monkeypatch.setattr(ConfirmingConnection, "publish", meanwhile)
+    ours.publish_pending(broker)
     assert [kept["event_id"] for kept in outbox(things, thing_id)] == [second["event_id"]]
-    ours.publish_pending(channel)
+    ours.publish_pending(broker)
     assert [next_message(channel, queue)[1]["seq"] for _ in range(2)] == [1, 2]
 
 
 def test_delayed_event_arrives_within_the_second_before_its_moment(
-    ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+    ours: Relay, broker: ConfirmingConnection, things: Collection[Document], channel: BlockingChannel, source: str
 ) -> None:
     queue = str(channel.queue_declare("", exclusive=True).method.queue)
     channel.queue_bind(queue, delays.EXIT, delays.leaves_as(f"{source}.thing_happened"))
     due = datetime.now(UTC) + timedelta(seconds=2.5)
     store(things, an_event(source, not_before=due))
-    ours.publish_pending(channel)
+    ours.publish_pending(broker)
     next_message(channel, queue)
     assert timedelta(0) < due - datetime.now(UTC) <= timedelta(seconds=1)
 
@@ -194,8 +303,116 @@ def test_running_relay_waits_out_a_fault_publishes_and_stops_at_once(
     assert not running.is_alive()
 
 
+def another(relay: Relay, stack: LocalStack, things: Collection[Document]) -> Relay:
+    """A second relay beside the first."""
+    return Relay(stack.amqp_uri, things.database.client, Lease(things.database["leases"], "relay"))
+
+
+def test_of_two_relays_one_works_and_each_event_is_told_once(
+    stack: LocalStack, ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+) -> None:
+    queue = hear(channel, source)
+    stop = threading.Event()
+    relays = [threading.Thread(target=one.run, args=[stop.is_set]) for one in (ours, another(ours, stack, things))]
+    for thread in relays:
+        thread.start()
+    try:
+        stored = [store(things, an_event(source)) for _ in range(100)]
+        heard = [next_message(channel, queue)[1]["aggregate_id"] for _ in stored]
+        assert sorted(heard) == sorted(stored)
+        poll(lambda: things.count_documents({"outbox": []}) == 100)
+        assert channel.basic_get(queue)[0] is None
+    finally:
+        stop.set()
+        for thread in relays:
+            thread.join(5)
+
+
+def test_relay_that_ends_in_order_is_followed_at_once(
+    stack: LocalStack, ours: Relay, things: Collection[Document], channel: BlockingChannel, source: str
+) -> None:
+    queue = hear(channel, source)
+    stops = [threading.Event(), threading.Event()]
+    relays = [
+        threading.Thread(target=one.run, args=[stop.is_set])
+        for one, stop in zip((ours, another(ours, stack, things)), stops, strict=True)
+    ]
+    try:
+        for thread in relays:
+            thread.start()
+        store(things, an_event(source))
+        next_message(channel, queue)
+        holder = things.database["leases"].find_one({"_id": "relay"})
+        assert holder
+        first = 0 if holder["holder"] == ours._lease._holder else 1
+        stops[first].set()
+        relays[first].join(5)
+        store(things, an_event(source))
+        next_message(channel, queue, seconds=2)
+    finally:
+        for stop, thread in zip(stops, relays, strict=True):
+            stop.set()
+            thread.join(5)
+
+
+def test_event_of_a_relay_that_was_killed_between_confirm_and_removal_is_told_again_as_the_same(
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue = hear(channel, source)
+    event = an_event(source)
+    store(things, event)
+    with monkeypatch.context() as patch:
+        patch.setattr(Relay, "_write", lambda *_: None)
+        assert ours.publish_pending(broker) == 1
+    assert ours.publish_pending(broker) == 1
+    assert [next_message(channel, queue)[1]["event_id"] for _ in range(2)] == [event["event_id"]] * 2
+
+
+@pytest.mark.long
+def test_events_are_in_their_queue_soon_and_a_backlog_goes_fast(
+    ours: Relay,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    queue = hear(channel, source)
+    stop = threading.Event()
+    running = threading.Thread(target=ours.run, args=[stop.is_set])
+    things.insert_many({"_id": uuid4().hex, "outbox": [an_event(source)]} for _ in range(5000))
+    began = time.monotonic()
+    running.start()
+    try:
+        poll(lambda: channel.queue_declare(queue, passive=True).method.message_count == 5000, seconds=60)
+        rate = 5000 / (time.monotonic() - began)
+        channel.queue_purge(queue)
+        took = []
+        for _ in range(300):
+            began = time.monotonic()
+            store(things, an_event(source))
+            next_message(channel, queue)
+            took.append(time.monotonic() - began)
+        took.sort()
+    finally:
+        stop.set()
+        running.join(5)
+    with capsys.disabled():
+        print(f"\n  a backlog: {rate:.0f} events/s")
+        print(f"  from the write to the queue: median {took[150] * 1000:.0f} ms, p99 {took[297] * 1000:.0f} ms")
+    assert took[150] < 0.1
+
+
 def test_relay_tells_only_what_a_majority_has_on_disk(
-    stack: LocalStack, things: Collection[Document], channel: BlockingChannel, source: str
+    stack: LocalStack,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
 ) -> None:
     """Otherwise an event may tell of a booking that a crash of the database undoes."""
     asked: list[dict[str, Any]] = []
@@ -211,6 +428,6 @@ def test_relay_tells_only_what_a_majority_has_on_disk(
     hear(channel, source)
     store(things, an_event(source))
     with MongoClient[Document](stack.mongo_uri, tz_aware=True, event_listeners=[Listener()]) as client:
-        assert Relay(stack.amqp_uri, client).publish_pending(channel) == 1
+        assert Relay(stack.amqp_uri, client, Lease(client["unused"]["leases"], "relay")).publish_pending(broker) == 1
     finds = [command for command in asked if "find" in command]
     assert finds and all(command["readConcern"]["level"] == "majority" for command in finds)
