@@ -12,6 +12,7 @@ from gateway import config, errors, services, sessions
 from gateway.routes import auth, bookings, catalogue, concerts, health, holds, me, users
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
+from rabbitmq.names import outlet
 
 REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 
@@ -28,7 +29,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the id comes first, as in the schemas
 
-    client = RpcClient(app.config["AMQP_URI"], errors.CONTRACT_ERRORS)
+    client = RpcClient(app.config["AMQP_URI"], errors.CONTRACT_ERRORS, outlet("gateway"))
     app.extensions["rpc"] = client
     app.extensions["services"] = services.connect(client)
     app.extensions["seat_maps"] = SeatMaps()

@@ -24,7 +24,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
 from rabbitmq.errors import Unavailable
-from rabbitmq.names import RPC_EXCHANGE
+from rabbitmq.names import RPC_EXCHANGE, reply_id, reply_queue
 
 log = logging.getLogger(__name__)
 #: pika tells of each failure several times over; we tell of it once.
@@ -64,10 +64,10 @@ class RpcClient:
     """
     Calls services at *amqp_uri*. Connects at the first call, so a process may fork before.
 
-    *errors* are the exceptions that services may answer with; they arrive as themselves.
+    *errors* are the exceptions that services may answer with; they arrive as themselves. Requests enter *exchange*.
     """
 
-    def __init__(self, amqp_uri: str, errors: Iterable[type[Exception]]) -> None:
+    def __init__(self, amqp_uri: str, errors: Iterable[type[Exception]], exchange: str = RPC_EXCHANGE) -> None:
         parameters = pika.URLParameters(amqp_uri)
         parameters.heartbeat = 10
         parameters.socket_timeout = parameters.stack_timeout = 3
@@ -75,7 +75,8 @@ class RpcClient:
         parameters.client_properties = {"connection_name": "gateway"}
         self._parameters = parameters
         self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}
-        self._reply_to = str(uuid.uuid4())
+        self._exchange = exchange
+        self._reply_to = reply_id("gateway")
         self._pending: dict[str, Call] = {}
         self._outgoing: deque[Call] = deque()
         self._lock = threading.Lock()  # guards _outgoing with _woken, and the start of the thread
@@ -184,7 +185,8 @@ class RpcClient:
     def _serve(self, connection: pika.BlockingConnection) -> None:
         try:
             channel = connection.channel()
-            queue = channel.queue_declare("", exclusive=True, auto_delete=True).method.queue
+            queue = reply_queue(self._reply_to)
+            channel.queue_declare(queue, exclusive=True, auto_delete=True)
             channel.queue_bind(queue, RPC_EXCHANGE, self._reply_to)
             channel.basic_consume(queue, self._on_reply, auto_ack=True, exclusive=True)
             channel.add_on_return_callback(self._on_return)
@@ -217,7 +219,7 @@ class RpcClient:
                 headers=call.headers,
             )
             self._channel.basic_publish(
-                RPC_EXCHANGE, f"{call.service}.{call.method}", call.body, properties, mandatory=True
+                self._exchange, f"{call.service}.{call.method}", call.body, properties, mandatory=True
             )
 
     def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:

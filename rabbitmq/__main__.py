@@ -8,7 +8,7 @@ import threading
 import click
 from pymongo import MongoClient
 
-from rabbitmq import topology as topology_
+from rabbitmq import broker
 from rabbitmq.database import Document
 from rabbitmq.lease import Lease
 from rabbitmq.relay import Relay
@@ -32,7 +32,7 @@ def topology() -> None:
 @click.option("--amqp-uri", envvar="AMQP_URI", required=True)
 def apply(amqp_uri: str) -> None:
     """Declare them all; safe to repeat."""
-    click.echo(f"{topology_.apply(amqp_uri)} queues stand")
+    click.echo(f"{broker.apply(amqp_uri)} queues stand")
 
 
 @main.command()

@@ -3,11 +3,14 @@
 from typing import Any
 
 import eventlet
+from kombu import Exchange, Queue
+from nameko.amqp.publish import Publisher
 from nameko.exceptions import deserialize_to_instance
-from nameko.rpc import MethodProxy, ReplyListener, RpcProxy, ServiceProxy
+from nameko.rpc import RPC_REPLY_QUEUE_TTL, MethodProxy, ReplyListener, RpcProxy, ServiceProxy
 
 from rabbitmq.entrypoints import TRANSIENT, SafeQueueConsumer
 from rabbitmq.errors import Unavailable
+from rabbitmq.names import RPC_EXCHANGE, outlet, reply_id, reply_queue
 
 #: Seconds. Below the gateway's own patience, so that the caller hears which part is silent.
 PATIENCE = 3.0
@@ -21,12 +24,35 @@ class SafeReplyListener(ReplyListener):
     queue_consumer = SafeQueueConsumer()
     _reply_events: dict[str, Any]
 
+    def setup(self) -> None:
+        self.routing_key = reply_id(self.container.service_name)
+        self.queue = Queue(
+            reply_queue(self.routing_key),
+            exchange=Exchange(RPC_EXCHANGE, no_declare=True),
+            routing_key=self.routing_key,
+            queue_arguments={"x-expires": RPC_REPLY_QUEUE_TTL},
+        )
+        self.queue_consumer.register_provider(self)
+
     def forget(self, reply_event: Any) -> None:
         """Nobody waits for this reply any more."""
         self._reply_events = {key: event for key, event in self._reply_events.items() if event is not reply_event}
 
 
+class _OutletPublisher(Publisher):
+    """Publishes to the caller's outlet, whatever exchange Nameko names."""
+
+    def __init__(self, *args: Any, outlet: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._outlet = outlet
+
+    def publish(self, payload: Any, **kwargs: Any) -> None:
+        super().publish(payload, **{**kwargs, "exchange": self._outlet})
+
+
 class _BoundedMethod(MethodProxy):
+    publisher_cls = _OutletPublisher
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with eventlet.Timeout(PATIENCE, Unavailable(self.service_name)):
             reply = self.call_async(*args, **kwargs)
@@ -56,4 +82,5 @@ class BoundedRpcProxy(RpcProxy):
         super().__init__(target_service, expiration=PATIENCE, delivery_mode=TRANSIENT)
 
     def get_dependency(self, worker_ctx: Any) -> _BoundedService:
-        return _BoundedService(worker_ctx, self.target_service, self.rpc_reply_listener, **self.options)
+        options = {**self.options, "outlet": outlet(self.container.service_name)}
+        return _BoundedService(worker_ctx, self.target_service, self.rpc_reply_listener, **options)

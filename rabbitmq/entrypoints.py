@@ -10,19 +10,22 @@ import logging
 from importlib import import_module
 from typing import Any
 
+import eventlet
 from amqp.exceptions import ConnectionError as ConnectionLost  # type: ignore[import-untyped]
-from kombu import Message
+from amqp.exceptions import NotFound
+from kombu import Message, Queue
 from nameko.amqp.publish import Publisher
 from nameko.constants import AMQP_URI_CONFIG_KEY, CALL_ID_STACK_CONTEXT_KEY
 from nameko.events import EventHandler as NamekoEventHandler
 from nameko.extensions import DependencyProvider
 from nameko.messaging import HeaderDecoder, QueueConsumer
-from nameko.rpc import Responder, RpcConsumer, get_rpc_exchange
+from nameko.rpc import Responder, RpcConsumer
 from nameko.rpc import Rpc as NamekoRpc
 
 from rabbitmq import delays
 from rabbitmq.errors import Unavailable
-from rabbitmq.topology import SUBSCRIPTIONS, Subscription, event_queue
+from rabbitmq.names import ATTEMPT_HEADER, outlet, rpc_queue
+from rabbitmq.topology import SUBSCRIPTIONS, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,6 @@ TRANSIENT = 1
 JSON = "application/json"
 #: A failed event comes back after so many seconds; after the last it rests among the dead letters.
 RETRY_AFTER = (1, 5, 15, 60, 300, 900, 3600)
-ATTEMPT_HEADER = "x-attempt"
 REDELIVERED_HEADER = "nameko.redelivered"
 BROKERS_NOTES = ("x-death", "x-first-death-", "x-last-death-")
 #: Roots of the errors that mean "a server does not answer". By name, so that a service needs only its own drivers.
@@ -64,6 +66,15 @@ class SafeQueueConsumer(QueueConsumer):
             except ConnectionLost:
                 pass
 
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Queues are declared by the topology alone: one that is missing is waited for."""
+        while not self.should_stop:
+            try:
+                super().run(*args, **kwargs)
+            except NotFound as error:
+                log.error("waiting for the topology to be applied: %s", error)
+                eventlet.sleep(1)
+
 
 class SafeHeaders(HeaderDecoder):
     """A call stack that Nameko can't continue is none."""
@@ -85,6 +96,13 @@ class TransientResponder(Responder):
 
 class SafeRpcConsumer(RpcConsumer):
     queue_consumer = SafeQueueConsumer()
+    queue: Queue | None
+
+    def setup(self) -> None:
+        if self.queue is None:
+            self.queue = Queue(rpc_queue(self.container.service_name), no_declare=True)
+            self.queue_consumer.register_provider(self)
+            self._registered = True
 
     def handle_message(self, body: Any, message: Message) -> None:
         # kombu lets application/data pass, too, but Nameko dies of answering it.
@@ -100,9 +118,8 @@ class SafeRpcConsumer(RpcConsumer):
     def handle_result(self, message: Message, result: Any, exc_info: ExcInfo) -> tuple[Any, ExcInfo]:
         if exc_info is not None and is_fault(exc_info[1]):
             exc_info = (Unavailable, Unavailable(self.container.service_name), exc_info[2])
-        config = self.container.config
-        exchange = get_rpc_exchange(config)
-        responder = TransientResponder(config[AMQP_URI_CONFIG_KEY], exchange, "json", message)
+        amqp_uri = self.container.config[AMQP_URI_CONFIG_KEY]
+        responder = TransientResponder(amqp_uri, outlet(self.container.service_name), "json", message)
         result, exc_info = responder.send_response(result, exc_info)
         self.queue_consumer.ack_message(message)
         return result, exc_info
@@ -127,7 +144,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
         subscription = Subscription(self.source_service, self.event_type, self.container.service_name, self.method_name)
         if subscription not in SUBSCRIPTIONS:
             raise LookupError(f"{subscription} is not in rabbitmq.topology.SUBSCRIPTIONS")
-        self.queue = event_queue(subscription)
+        self.queue = Queue(subscription.queue, no_declare=True)
         self.queue_consumer.register_provider(self)
 
     def handle_message(self, body: Any, message: Message) -> None:
@@ -157,7 +174,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
     def _send_back(self, message: Message, attempt: int) -> None:
         Publisher(self.container.config[AMQP_URI_CONFIG_KEY]).publish(
             message.payload,
-            exchange=delays.ENTRANCE,
+            exchange=outlet(self.container.service_name),
             routing_key=delays.enters_as(self.queue.name, RETRY_AFTER[attempt]),
             headers={**_own_headers(message), ATTEMPT_HEADER: attempt + 1},
             mandatory=True,

@@ -1,18 +1,21 @@
 """
-What stands in the broker before any service starts: exchanges, event queues, the dead-letter queue, the delay levels.
+What stands in the broker before any service starts: exchanges, queues, the delay levels, and who reaches what.
 
-One list, SUBSCRIPTIONS, says who hears what. Services declare the same queues with the same arguments when they
-start, so a mistake shows as PRECONDITION_FAILED and not as a lost event.
+All of it is data. Two lists, SUBSCRIPTIONS here and CALLS in `permissions.py`, say who hears and who calls whom;
+the rest follows. `broker.py` declares it, `definitions.json` is it in RabbitMQ's own form. Services declare
+nothing but the queues of the answers they wait for.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from kombu import Connection, Exchange, Queue
-
 from rabbitmq import delays
-from rabbitmq.names import DEAD_LETTERS, RPC_EXCHANGE
+from rabbitmq.declarations import Binding, Declarations, Queue, together
+from rabbitmq.names import DEAD_LETTERS, RPC_EXCHANGE, SERVICES, dead_letters_of, events_exchange, outlet, rpc_queue
+from rabbitmq.permissions import CALLS
 
-SERVICES = ("auth_svc", "concert_svc", "booking_svc", "mailer_svc")
+#: Grows with every change that is not an addition. A broker tells it by an exchange of the name `mark(VERSION)`.
+VERSION = 2
 
 
 class Subscription(NamedTuple):
@@ -51,59 +54,68 @@ OUTBOXES = (
 )
 
 
-def events_exchange(source: str) -> Exchange:
-    """The exchange that *source* publishes its events to, as Nameko names it."""
-    return Exchange(f"{source}.events", type="topic", durable=True)
+def everything() -> Declarations:
+    """All that stands in the broker, whoever is connected."""
+    return together(_parts())
 
 
-def event_queue(subscription: Subscription) -> Queue:
-    """A subscription's queue: replicated, and what is refused or redelivered too often goes to the dead letters."""
+def mark(version: int) -> str:
+    """The exchange that stands where the topology of *version* was applied; nothing enters it."""
+    return f"topology.{version}"
+
+
+def _parts() -> Iterator[Declarations]:
+    yield delays.declarations()
+    yield Declarations((RPC_EXCHANGE, DEAD_LETTERS), (), ())
+    for service in SERVICES:
+        yield _of_service(service)
+    for subscription in SUBSCRIPTIONS:
+        yield _of_subscription(subscription)
+    for caller, called in CALLS.items():
+        keys = [f"{service}.{method}" for service, methods in called.items() for method in methods]
+        calls = tuple(Binding(outlet(caller), RPC_EXCHANGE, key, to_exchange=True) for key in keys)
+        yield Declarations((outlet(caller),), (), calls)
+    yield Declarations((mark(VERSION),), (), ())
+
+
+def _of_service(service: str) -> Declarations:
+    """Its requests come in, its replies go out: their keys are one word, those of requests two."""
+    return Declarations(
+        (events_exchange(service), outlet(service)),
+        # Classic and quick: no request outlives its caller's patience.
+        (Queue(rpc_queue(service), {}),),
+        (
+            Binding(RPC_EXCHANGE, rpc_queue(service), f"{service}.*"),
+            Binding(outlet(service), RPC_EXCHANGE, "*", to_exchange=True),
+        ),
+    )
+
+
+def _of_subscription(subscription: Subscription) -> Declarations:
+    """
+    Its queue is replicated; what is refused, or delivered too often, rests in a queue of its own.
+
+    A delayed event leaves the delay levels as source.event, a retry comes back to its own queue only.
+    """
+    queue, hearer = subscription.queue, outlet(subscription.service)
     arguments: dict[str, Any] = {
         "x-queue-type": "quorum",
         "x-delivery-limit": 20,
         "x-overflow": "reject-publish",
         "x-dead-letter-exchange": DEAD_LETTERS,
-        "x-dead-letter-routing-key": subscription.queue,
+        "x-dead-letter-routing-key": queue,
         "x-dead-letter-strategy": "at-least-once",
     }
-    return Queue(
-        subscription.queue,
-        exchange=events_exchange(subscription.source),
-        routing_key=subscription.event,
-        durable=True,
-        queue_arguments=arguments,
+    at_rest = {"x-queue-type": "quorum", "x-delivery-limit": delays.LOOKS}
+    return Declarations(
+        (),
+        (Queue(dead_letters_of(queue), at_rest), Queue(queue, arguments)),
+        (
+            Binding(DEAD_LETTERS, dead_letters_of(queue), queue),
+            Binding(events_exchange(subscription.source), queue, subscription.event),
+            Binding(delays.EXIT, queue, delays.leaves_as(f"{subscription.source}.{subscription.event}")),
+            Binding(delays.EXIT, queue, delays.leaves_as(queue)),
+            Binding(hearer, DEAD_LETTERS, queue, to_exchange=True),
+            Binding(hearer, delays.ENTRANCE, delays.leaves_as(queue), to_exchange=True),
+        ),
     )
-
-
-def apply(amqp_uri: str) -> int:
-    """
-    Declare everything in the broker; repeating it changes nothing.
-
-    Returns:
-        the number of queues that now stand.
-
-    Raises:
-        kombu.exceptions.OperationalError: the broker is out of reach.
-        amqp.exceptions.PreconditionFailed: a queue stands there with other arguments.
-    """
-    with Connection(amqp_uri, connect_timeout=5) as connection:
-        delays.declare(connection)
-        channel = connection.channel()
-        Exchange(RPC_EXCHANGE, type="topic", durable=True).bind(channel).declare()
-        dead_letters = Exchange(DEAD_LETTERS, type="topic", durable=True)
-        Queue(
-            DEAD_LETTERS,
-            exchange=dead_letters,
-            routing_key="#",
-            durable=True,
-            queue_arguments={"x-queue-type": "quorum"},
-        ).bind(channel).declare()
-        for service in SERVICES:
-            events_exchange(service).bind(channel).declare()
-        for subscription in SUBSCRIPTIONS:
-            queue = event_queue(subscription).bind(channel)
-            queue.declare()
-            # A delayed event leaves the delay levels as source.event; a retry comes back to its own queue only.
-            queue.bind_to(delays.EXIT, delays.leaves_as(f"{subscription.source}.{subscription.event}"))
-            queue.bind_to(delays.EXIT, delays.leaves_as(subscription.queue))
-    return len(SUBSCRIPTIONS) + 1 + delays.LEVELS

@@ -1,11 +1,11 @@
-"""Looking into the queue of the dead letters without disturbing those of others."""
+"""Looking at dead letters."""
 
 from typing import NamedTuple
 
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import BasicProperties
 
-from rabbitmq.names import DEAD_LETTERS
+from rabbitmq.names import dead_letters_of
 
 
 class Letter(NamedTuple):
@@ -24,18 +24,10 @@ class Letter(NamedTuple):
 
 
 def take(channel: BlockingChannel, queue: str) -> list[Letter]:
-    """The dead letters that came from *queue*, taken out; the others stay."""
+    """The dead letters that came from *queue*, taken out."""
     found: list[Letter] = []
-    others: list[int] = []
     while True:
-        method, properties, body = channel.basic_get(DEAD_LETTERS)
+        method, properties, body = channel.basic_get(dead_letters_of(queue), auto_ack=True)
         if method is None:
-            break
-        if method.routing_key == queue:
-            found.append(Letter(properties, body))
-            channel.basic_ack(method.delivery_tag)
-        else:
-            others.append(method.delivery_tag)
-    for tag in others:
-        channel.basic_nack(tag, requeue=True)
-    return found
+            return found
+        found.append(Letter(properties, body))

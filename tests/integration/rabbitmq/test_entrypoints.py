@@ -10,7 +10,7 @@ from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 
 from rabbitmq import delays
-from rabbitmq.names import RPC_EXCHANGE
+from rabbitmq.names import RPC_EXCHANGE, reply_id, reply_queue
 from tests import local_stack
 from tests.integration.rabbitmq import dead_letters
 from tests.integration.rabbitmq.dead_letters import Letter
@@ -191,11 +191,18 @@ def test_all_of_it_at_once_does_not_harm_concert_svc(stack: LocalStack, channel:
     assert processes(stack, "concert_svc") == before != set()
 
 
+def place_for_answers(channel: BlockingChannel) -> tuple[str, str]:
+    """A queue of our own, and what to write into `reply_to` so that answers come to it."""
+    queue = reply_queue(mine := reply_id("test"))
+    channel.queue_declare(queue, exclusive=True)
+    channel.queue_bind(queue, RPC_EXCHANGE, mine)
+    return queue, mine
+
+
 def ask(channel: BlockingChannel, routing_key: str) -> Any:
     """The answer to a good request, as it comes over the wire."""
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(queue, RPC_EXCHANGE, queue)
-    channel.basic_publish(RPC_EXCHANGE, routing_key, CALL, answerable(reply_to=queue))
+    queue, mine = place_for_answers(channel)
+    channel.basic_publish(RPC_EXCHANGE, routing_key, CALL, answerable(reply_to=mine))
     _, _, body = next(channel.consume(queue, auto_ack=True, inactivity_timeout=5))
     channel.cancel()
     assert body is not None, "no answer"
@@ -216,9 +223,8 @@ def test_who_sent_a_bad_request_and_can_be_told_is_told(
     poison: str, error: str, channel: BlockingChannel, tiny: Tiny
 ) -> None:
     method, body, _ = POISONED_REQUESTS[poison]
-    queue = channel.queue_declare("", exclusive=True).method.queue
-    channel.queue_bind(queue, RPC_EXCHANGE, queue)
-    channel.basic_publish(RPC_EXCHANGE, f"{tiny.name}.{method}", body, answerable(reply_to=queue))
+    queue, mine = place_for_answers(channel)
+    channel.basic_publish(RPC_EXCHANGE, f"{tiny.name}.{method}", body, answerable(reply_to=mine))
     _, properties, answer = next(channel.consume(queue, auto_ack=True, inactivity_timeout=5))
     assert answer is not None and error in answer.decode()
     assert properties.correlation_id == "c1"

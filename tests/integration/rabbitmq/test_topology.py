@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from uuid import uuid4
 
-import amqp.exceptions
 import pytest
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import ChannelClosedByBroker
 
-from rabbitmq import delays, topology
-from rabbitmq.names import DEAD_LETTERS
+from rabbitmq import broker, delays, topology
+from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import SUBSCRIPTIONS, Subscription
 from tests.local_stack import LocalStack
 
@@ -21,10 +21,13 @@ def ours(channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     subscription = Subscription(name, "thing_happened", name, "hear")
     monkeypatch.setattr(topology, "SUBSCRIPTIONS", (subscription,))
     monkeypatch.setattr(topology, "SERVICES", (name,))
+    monkeypatch.setattr(topology, "CALLS", {})
     yield subscription
     again = channel.connection.channel()
-    again.queue_delete(subscription.queue)
-    again.exchange_delete(f"{name}.events")
+    for queue in (subscription.queue, dead_letters_of(subscription.queue), rpc_queue(name)):
+        again.queue_delete(queue)
+    for exchange in (events_exchange(name), outlet(name)):
+        again.exchange_delete(exchange)
 
 
 def waiting(channel: BlockingChannel, queue: str) -> int:
@@ -33,24 +36,25 @@ def waiting(channel: BlockingChannel, queue: str) -> int:
 
 def test_applying_the_real_list_again_changes_nothing(stack: LocalStack, channel: BlockingChannel) -> None:
     """Services run on it meanwhile: their queues are declared with the same arguments, or this would be refused."""
-    assert topology.apply(stack.amqp_uri) == topology.apply(stack.amqp_uri)
-    for queue in (DEAD_LETTERS, *(s.queue for s in SUBSCRIPTIONS)):
-        channel.queue_declare(queue, passive=True)
+    assert broker.apply(stack.amqp_uri) == broker.apply(stack.amqp_uri)
+    for subscription in SUBSCRIPTIONS:
+        channel.queue_declare(subscription.queue, passive=True)
+        channel.queue_declare(dead_letters_of(subscription.queue), passive=True)
 
 
 def test_applying_again_keeps_what_waits_in_a_queue(
     stack: LocalStack, channel: BlockingChannel, ours: Subscription
 ) -> None:
-    topology.apply(stack.amqp_uri)
+    broker.apply(stack.amqp_uri)
     channel.basic_publish(f"{ours.source}.events", ours.event, b"{}", mandatory=True)
-    topology.apply(stack.amqp_uri)
+    broker.apply(stack.amqp_uri)
     assert waiting(channel, ours.queue) == 1
 
 
 def test_queue_hears_its_event_at_once_delayed_and_retried(
     stack: LocalStack, channel: BlockingChannel, ours: Subscription
 ) -> None:
-    topology.apply(stack.amqp_uri)
+    broker.apply(stack.amqp_uri)
     for exchange, key in (
         (f"{ours.source}.events", ours.event),
         (delays.EXIT, delays.enters_as(f"{ours.source}.{ours.event}", 1)),
@@ -61,7 +65,7 @@ def test_queue_hears_its_event_at_once_delayed_and_retried(
 
 
 def test_queue_hears_no_other_event(stack: LocalStack, channel: BlockingChannel, ours: Subscription) -> None:
-    topology.apply(stack.amqp_uri)
+    broker.apply(stack.amqp_uri)
     for exchange, key in (
         (f"{ours.source}.events", "other_thing_happened"),
         (delays.EXIT, delays.enters_as(f"{ours.source}.other_{ours.event}", 1)),
@@ -77,6 +81,6 @@ def test_queue_that_stands_with_other_arguments_is_told_and_left_alone(
 ) -> None:
     channel.queue_declare(ours.queue, durable=True)
     channel.basic_publish("", ours.queue, b"{}")
-    with pytest.raises(amqp.exceptions.PreconditionFailed):
-        topology.apply(stack.amqp_uri)
+    with pytest.raises(ChannelClosedByBroker, match="PRECONDITION_FAILED"):
+        broker.apply(stack.amqp_uri)
     assert waiting(channel, ours.queue) == 1

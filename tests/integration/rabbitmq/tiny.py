@@ -14,8 +14,9 @@ import pika
 import pytest
 
 from gateway.rpc import RpcClient
-from rabbitmq import topology
+from rabbitmq import broker, topology
 from rabbitmq.errors import Unavailable
+from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import Subscription
 from tests.polling import poll
 
@@ -40,7 +41,8 @@ class Tiny:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(topology, "SUBSCRIPTIONS", (self.subscription,))
             patch.setattr(topology, "SERVICES", (self.name,))
-            topology.apply(amqp_uri)
+            patch.setattr(topology, "CALLS", {self.name: {self.name: ("*",)}})
+            broker.apply(amqp_uri)
 
     def start(self) -> None:
         """Start it; returns when it answers."""
@@ -96,9 +98,10 @@ def running(amqp_uri: str) -> Iterator[Tiny]:
         tiny.kill()
         tiny.client.close()
         channel = connection.channel()
-        channel.queue_delete(f"rpc-{tiny.name}")
-        channel.queue_delete(tiny.subscription.queue)
-        channel.exchange_delete(f"{tiny.name}.events")
+        for queue in (tiny.subscription.queue, dead_letters_of(tiny.subscription.queue), rpc_queue(tiny.name)):
+            channel.queue_delete(queue)
+        for exchange in (events_exchange(tiny.name), outlet(tiny.name)):
+            channel.exchange_delete(exchange)
         connection.close()
 
 

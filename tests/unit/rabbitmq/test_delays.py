@@ -1,8 +1,11 @@
 """The routing keys of the delay levels."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.transport import native_delayed_delivery
 
 from rabbitmq import delays
 from rabbitmq.entrypoints import RETRY_AFTER
@@ -38,3 +41,31 @@ def test_every_key_we_use_fits_the_protocol(subscription: object) -> None:
     queue, event = subscription.queue, f"{subscription.source}.{subscription.event}"  # type: ignore[attr-defined]
     for key in (queue, event):
         assert all(len(delays.enters_as(key, seconds)) <= LONGEST_KEY for seconds in (*RETRY_AFTER, delays.LONGEST))
+
+
+@given(st.integers(1, delays.LONGEST))
+def test_key_is_the_one_that_kombu_calculates(seconds: int) -> None:
+    assert delays.enters_as("key", seconds) == native_delayed_delivery.calculate_routing_key(seconds, "key")
+
+
+def test_levels_have_the_names_that_kombu_gives_them() -> None:
+    assert native_delayed_delivery.level_name(native_delayed_delivery.MAX_LEVEL, "tickets") == delays.ENTRANCE
+
+
+@given(st.integers(1, delays.LONGEST), st.sampled_from(["a", "booking_svc.booking_confirmed"]))
+def test_message_visits_the_levels_whose_bit_is_set_and_leaves_under_its_key(seconds: int, key: str) -> None:
+    """As a topic exchange matches: `*` is one word, `#` any number of them."""
+    bindings, ttl = delays.declarations().bindings, {q.name: q.arguments for q in delays.declarations().queues}
+    routing_key, place, waited = delays.enters_as(key, seconds), delays.ENTRANCE, 0
+    while place != delays.EXIT:
+        (way,) = [b for b in bindings if b.source == place and matches(b.key, routing_key)]
+        if way.to_exchange:
+            place = way.destination
+        else:
+            waited += ttl[way.destination]["x-message-ttl"] // 1000
+            place = ttl[way.destination]["x-dead-letter-exchange"]
+    assert waited == seconds
+
+
+def matches(pattern: str, key: str) -> bool:
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", "[^.]+").replace(r"\.\#", r"(\..*)?"), key))

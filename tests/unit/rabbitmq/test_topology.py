@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
+from rabbitmq.declarations import Binding
 from rabbitmq.delays import LEVELS
 from rabbitmq.entrypoints import EventHandler
-from rabbitmq.names import DEAD_LETTERS
+from rabbitmq.names import DEAD_LETTERS, dead_letters_of
 from rabbitmq.outbox import PENDING
-from rabbitmq.topology import OUTBOXES, SERVICES, SUBSCRIPTIONS, OutboxPlace, Subscription, event_queue
+from rabbitmq.topology import OUTBOXES, SERVICES, SUBSCRIPTIONS, OutboxPlace, Subscription, everything
 
 #: The class of each service, and the collections it prepares with their indexes.
 CLASSES = {
@@ -63,7 +64,8 @@ def test_no_two_subscriptions_share_a_queue() -> None:
 
 @each_subscription
 def test_what_a_queue_refuses_rests_under_its_name(subscription: Subscription) -> None:
-    arguments = event_queue(subscription).queue_arguments
+    arguments = next(queue.arguments for queue in everything().queues if queue.name == subscription.queue)
+    assert Binding(DEAD_LETTERS, dead_letters_of(subscription.queue), subscription.queue) in everything().bindings
     assert arguments["x-dead-letter-exchange"] == DEAD_LETTERS
     assert arguments["x-dead-letter-routing-key"] == subscription.queue
     # At-least-once dead-lettering wants a quorum queue that refuses when it is full.

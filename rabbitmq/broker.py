@@ -1,0 +1,77 @@
+"""The topology, put into a broker and compared with it, over AMQP alone."""
+
+import logging
+
+import pika
+from pika.exceptions import ChannelClosedByBroker
+
+from rabbitmq import topology
+from rabbitmq.names import DEAD_LETTERS
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND = 404
+TYPE = "topic"
+
+
+def connect(amqp_uri: str) -> pika.BlockingConnection:
+    """
+    An operator's connection.
+
+    Raises:
+        AMQPError: the broker is out of reach, or does not let us in.
+    """
+    parameters = pika.URLParameters(amqp_uri)
+    parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 5
+    parameters.client_properties = {"connection_name": "operator"}
+    return pika.BlockingConnection(parameters)
+
+
+def apply(amqp_uri: str) -> int:
+    """
+    Declare everything in the broker; repeating it changes nothing, and nothing is taken away.
+
+    Returns:
+        the number of queues that now stand.
+
+    Raises:
+        AMQPError: the broker is out of reach.
+        ChannelClosedByBroker: something of the name stands there with other arguments.
+    """
+    wanted = topology.everything()
+    with connect(amqp_uri) as connection:
+        channel = connection.channel()
+        for exchange in wanted.exchanges:
+            channel.exchange_declare(exchange, TYPE, durable=True)
+        for queue in wanted.queues:
+            channel.queue_declare(queue.name, durable=True, arguments=queue.arguments)
+        for binding in wanted.bindings:
+            bind = channel.exchange_bind if binding.to_exchange else channel.queue_bind
+            bind(binding.destination, binding.source, binding.key)
+        _retire_the_common_dead_letters(connection)
+    return len(wanted.queues)
+
+
+def depth(connection: pika.BlockingConnection, queue: str) -> tuple[int, int] | None:
+    """The messages that wait in *queue* and its consumers; None where there is no such queue."""
+    channel = connection.channel()
+    try:
+        standing = channel.queue_declare(queue, passive=True).method
+    except ChannelClosedByBroker as closed:
+        if closed.reply_code != NOT_FOUND:
+            raise
+        return None
+    channel.close()
+    return standing.message_count, standing.consumer_count
+
+
+def _retire_the_common_dead_letters(connection: pika.BlockingConnection) -> None:
+    """Version 1 had one queue for the dead letters of all; it goes when nothing is left in it."""
+    if (left := depth(connection, DEAD_LETTERS)) is None:
+        return
+    channel = connection.channel()
+    channel.queue_unbind(DEAD_LETTERS, DEAD_LETTERS, "#")
+    if left[0]:
+        log.warning("%d messages are left in the queue %s of version 1", left[0], DEAD_LETTERS)
+    else:
+        channel.queue_delete(DEAD_LETTERS)
