@@ -27,12 +27,12 @@ class Program:
 #: What each program needs to know, and nothing beyond it: a service that is taken over
 #: holds no secret of another.
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("HOST", "PORT", "AMQP_URI", "SESSION_REDIS_URL", "JWT_SECRET_KEY"),
-    "auth_svc": ("AMQP_URI", "MONGO_URI", "SESSION_REDIS_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD"),
-    "concert_svc": ("AMQP_URI", "MONGO_URI"),
-    "booking_svc": ("AMQP_URI", "MONGO_URI", "REDIS_URL"),
-    "mailer_svc": ("AMQP_URI", "MONGO_URI", "SMTP_URL"),
-    "relay": ("AMQP_URI", "MONGO_URI"),
+    "gateway": ("HOST", "PORT", "SESSION_REDIS_URL", "JWT_SECRET_KEY"),
+    "auth_svc": ("MONGO_URI", "SESSION_REDIS_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD"),
+    "concert_svc": ("MONGO_URI",),
+    "booking_svc": ("MONGO_URI", "REDIS_URL"),
+    "mailer_svc": ("MONGO_URI", "SMTP_URL"),
+    "relay": ("MONGO_URI",),
 }
 
 
@@ -41,8 +41,10 @@ def executable(name: str) -> str:
     return str(Path(sys.prefix) / "bin" / name)
 
 
-def platform_programs(facts: Mapping[str, str], passed_on: Mapping[str, str]) -> list[Program]:
-    """The gateway, the services and the relay, each with *passed_on* and what it needs of *facts*."""
+def platform_programs(
+    facts: Mapping[str, str], amqp_uris: Mapping[str, str], passed_on: Mapping[str, str]
+) -> list[Program]:
+    """The gateway, the services and the relay, each with *passed_on*, its own AMQP_URI and what it needs of *facts*."""
     commands = {
         "gateway": [executable("gunicorn"), "-c", "gateway/gunicorn.conf.py", "gateway.app:create_app()"],
         "auth_svc": _nameko("auth_svc"),
@@ -58,6 +60,7 @@ def platform_programs(facts: Mapping[str, str], passed_on: Mapping[str, str]) ->
             environment={
                 **passed_on,
                 **python_environment(),
+                "AMQP_URI": amqp_uris[name],
                 **{need: facts[need] for need in NEEDS[name]},
             },
             copies=2 if name == "booking_svc" else 1,

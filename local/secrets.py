@@ -9,11 +9,12 @@ from pathlib import Path
 
 from local import private_files
 from local.settings import StackFailed
+from rabbitmq.users import USERS, password_variable
 
 #: Each secret and how many random bytes it has; all but the admin's password, which a person types.
 LENGTHS = {
     "JWT_SECRET_KEY": 32,
-    "RABBITMQ_PASSWORD": 24,
+    **{password_variable(user): 24 for user in USERS},
     "REDIS_PASSWORD": 24,
     "SESSION_REDIS_PASSWORD": 24,
 }

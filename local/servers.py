@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import sysconfig
@@ -15,8 +16,10 @@ from local.checks import CHECKS
 from local.programs import Program, python_environment
 from local.secrets import Secrets
 from local.settings import ROOT, Settings, StackFailed
+from rabbitmq import users
+from rabbitmq.names import PROGRAMS
+from rabbitmq.permissions import OPERATOR
 
-RABBITMQ_USER = "tickets"
 #: Debian's own `rabbitmq-server` on the PATH switches to the user rabbitmq; the one below it does not.
 RABBITMQ_LAUNCHERS = ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server")
 
@@ -42,7 +45,7 @@ class PrivateServers:
         """The address of every server, private or given, by the name of its variable."""
         port, secret = self.ports, self.secrets
         private = {
-            "AMQP_URI": lambda: f"amqp://{RABBITMQ_USER}:{secret['RABBITMQ_PASSWORD']}@127.0.0.1:{port['rabbitmq']}/",
+            "AMQP_URI": lambda: self._amqp_uri(OPERATOR),
             "REDIS_URL": lambda: f"redis://:{secret['REDIS_PASSWORD']}@127.0.0.1:{port['redis']}/0",
             "SESSION_REDIS_URL": lambda: (
                 f"redis://:{secret['SESSION_REDIS_PASSWORD']}@127.0.0.1:{port['redis-sessions']}/0"
@@ -54,6 +57,20 @@ class PrivateServers:
             name: self.settings.given[name] if name in self.settings.given else address()
             for name, address in private.items()
         }
+
+    def amqp_uris(self) -> dict[str, str]:
+        """
+        The broker's address for each of our programs, with a user of its own.
+
+        Of a broker that is given: what the variable <PROGRAM>_AMQP_URI says, or else the common address.
+        """
+        given, said = self.settings.given.get("AMQP_URI"), self.settings.environment
+        if given is None:
+            return {program: self._amqp_uri(program) for program in PROGRAMS}
+        return {program: said.get(f"{program.upper()}_AMQP_URI", given) for program in PROGRAMS}
+
+    def _amqp_uri(self, user: str) -> str:
+        return f"amqp://{user}:{self.secrets[users.password_variable(user)]}@127.0.0.1:{self.ports['rabbitmq']}/"
 
     @property
     def mail_dir(self) -> Path | None:
@@ -92,7 +109,7 @@ class PrivateServers:
         home = self._folder("rabbitmq")
         launcher = _installed(*RABBITMQ_LAUNCHERS)
         config = home / "rabbitmq.conf"
-        private_files.write(config, rabbitmq_conf(self.ports, self.secrets["RABBITMQ_PASSWORD"]))
+        private_files.write(config, rabbitmq_conf(self.ports, self._definitions()))
         plugins = home / "enabled_plugins"
         plugins.write_text("[].\n")
         environment = {
@@ -124,6 +141,13 @@ class PrivateServers:
             Program("epmd", epmd, environment, stop_seconds=2, priority=1),
             Program("rabbitmq", [launcher], environment, stop_seconds=6, priority=2),
         ]
+
+    def _definitions(self) -> Path:
+        """A folder that tells the broker, at each start, its users and then all the rest."""
+        folder = self._folder("rabbitmq/definitions")
+        private_files.write(folder / "1-users.json", json.dumps(users.definitions(self.secrets.values)))
+        private_files.write(folder / "2-topology.json", (ROOT / "rabbitmq" / "definitions.json").read_text())
+        return folder
 
     def _redis(self, name: str, password: str) -> Program:
         home = self._folder(name)
@@ -161,15 +185,14 @@ class PrivateServers:
         return folder
 
 
-def rabbitmq_conf(ports: Mapping[str, int], password: str) -> str:
+def rabbitmq_conf(ports: Mapping[str, int], definitions: Path) -> str:
     """The broker's configuration: the one of the repository, then what is private to this run."""
     shared = ROOT / "rabbitmq" / "rabbitmq.conf"
     return "\n".join(
         [
             shared.read_text() if shared.exists() else "",
             f"listeners.tcp.default = 127.0.0.1:{ports['rabbitmq']}",
-            f"default_user = {RABBITMQ_USER}",
-            f"default_pass = {password}",
+            f"load_definitions = {definitions}",
             "log.file = false",
             "log.console = true",
             "",

@@ -42,7 +42,9 @@ def run(settings: Settings, signals: StopSignals) -> None:
         console.say("Starting")
         try:
             private_files.write_values(runtime_file, {k: v for k, v in facts.items() if k not in UNTOLD})
-            supervisor.start(servers.programs(), platform_programs(facts, settings.passed_on), lock)
+            supervisor.start(
+                servers.programs(), platform_programs(facts, servers.amqp_uris(), settings.passed_on), lock
+            )
             readiness.wait(servers.checks(), SERVERS_SECONDS)
             topology.apply(facts["AMQP_URI"], settings.passed_on, supervisor.log_of("topology"), signals)
             ports.require_free(settings.port, settings.host)

@@ -1,14 +1,19 @@
-"""Operators' commands: `python -m rabbitmq topology apply`, `python -m rabbitmq relay`."""
+"""Operators' commands: `python -m rabbitmq --help`. The relay is one of them."""
 
+import json
 import logging
 import os
 import signal
+import sys
 import threading
+from typing import TextIO
 
 import click
 from pymongo import MongoClient
 
-from rabbitmq import broker
+from rabbitmq import broker, users
+from rabbitmq import definitions as definitions_
+from rabbitmq import topology as topology_
 from rabbitmq.database import Document
 from rabbitmq.lease import Lease
 from rabbitmq.relay import Relay
@@ -23,21 +28,62 @@ def main() -> None:
     logging.getLogger("pika").setLevel(logging.WARNING)
 
 
+amqp_uri_option = click.option("--amqp-uri", envvar="AMQP_URI", required=True)
+mongo_uri_option = click.option("--mongo-uri", envvar="MONGO_URI", required=True)
+
+
 @main.group()
 def topology() -> None:
-    """Exchanges, queues and delay levels."""
+    """Exchanges, queues, bindings, delay levels, and everybody's rights."""
 
 
 @topology.command()
-@click.option("--amqp-uri", envvar="AMQP_URI", required=True)
+@amqp_uri_option
 def apply(amqp_uri: str) -> None:
-    """Declare them all; safe to repeat."""
-    click.echo(f"{broker.apply(amqp_uri)} queues stand")
+    """Declare all that AMQP can declare; safe to repeat."""
+    click.echo(f"{broker.apply(amqp_uri)} queues stand (topology {topology_.VERSION})")
+
+
+@topology.command()
+@amqp_uri_option
+@click.option("--export", type=click.File(), help="What `rabbitmqctl export_definitions` wrote; - is standard input.")
+def verify(amqp_uri: str, export: TextIO | None) -> None:
+    """
+    Tell what in the broker differs; exit code 1 if anything does.
+
+    Over AMQP only exchanges and queues can be seen; an export shows bindings and rights as well.
+    """
+    found = list(definitions_.differences(json.load(export)) if export else broker.differences(amqp_uri))
+    for difference in found:
+        click.echo(difference)
+    if found:
+        sys.exit(1)
+    seen = "Exchanges, queues, bindings and rights" if export else "Exchanges and queues"
+    click.echo(f"{seen} are as they should be (topology {topology_.VERSION})")
+
+
+@topology.command()
+def definitions() -> None:
+    """Print all of it, without the users, in the form that RabbitMQ imports (definitions.json)."""
+    click.echo(definitions_.as_text(definitions_.definitions()), nl=False)
+
+
+@topology.command("users")
+def users_() -> None:
+    """
+    Print the users in the form that RabbitMQ imports, with the hashes of their passwords.
+
+    The passwords are taken from RABBITMQ_PASSWORD (the operator's) and RABBITMQ_<PROGRAM>_PASSWORD.
+    """
+    try:
+        click.echo(json.dumps(users.definitions(os.environ), indent=2))
+    except KeyError as missing:
+        raise click.UsageError(f"{missing.args[0]} is not set") from None
 
 
 @main.command()
-@click.option("--amqp-uri", envvar="AMQP_URI", required=True)
-@click.option("--mongo-uri", envvar="MONGO_URI", required=True)
+@amqp_uri_option
+@mongo_uri_option
 def relay(amqp_uri: str, mongo_uri: str) -> None:
     """Publish the outboxes' events until SIGTERM."""
     stop = threading.Event()
@@ -47,4 +93,5 @@ def relay(amqp_uri: str, mongo_uri: str) -> None:
     Relay(amqp_uri, mongo, Lease(mongo["relay"]["leases"], "relay")).run(stop.is_set)
 
 
-main(prog_name="python -m rabbitmq")
+if __name__ == "__main__":
+    main(prog_name="python -m rabbitmq")

@@ -1,11 +1,15 @@
 """The topology, put into a broker and compared with it, over AMQP alone."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import pika
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
 from rabbitmq import topology
+from rabbitmq.declarations import Queue
 from rabbitmq.names import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,27 @@ def apply(amqp_uri: str) -> int:
     return len(wanted.queues)
 
 
+def differences(amqp_uri: str) -> list[str]:
+    """
+    What of the exchanges and queues is missing in the broker, or other than it should be; a line each.
+
+    AMQP shows no bindings and no rights: see `definitions.differences`.
+
+    Raises:
+        AMQPError: the broker is out of reach.
+    """
+    wanted, found = topology.everything(), []
+    with connect(amqp_uri) as connection:
+        newer = topology.mark(topology.VERSION + 1)
+        if _problem(connection, lambda channel: channel.exchange_declare(newer, passive=True)) is None:
+            found.append(f"a newer topology than {topology.VERSION} was applied")
+        for exchange in wanted.exchanges:
+            found += _compared(connection, f"exchange {exchange}", _declares_exchange(exchange))
+        for queue in wanted.queues:
+            found += _compared(connection, f"queue {queue.name}", _declares_queue(queue))
+    return found
+
+
 def depth(connection: pika.BlockingConnection, queue: str) -> tuple[int, int] | None:
     """The messages that wait in *queue* and its consumers; None where there is no such queue."""
     channel = connection.channel()
@@ -63,6 +88,37 @@ def depth(connection: pika.BlockingConnection, queue: str) -> tuple[int, int] | 
         return None
     channel.close()
     return standing.message_count, standing.consumer_count
+
+
+#: Declares something; passively, it only asks whether there is something of the name.
+Declaring = Callable[[BlockingChannel, bool], Any]
+
+
+def _declares_exchange(name: str) -> Declaring:
+    return lambda channel, passive: channel.exchange_declare(name, TYPE, passive, durable=True)
+
+
+def _declares_queue(queue: Queue) -> Declaring:
+    return lambda channel, passive: channel.queue_declare(queue.name, passive, durable=True, arguments=queue.arguments)
+
+
+def _compared(connection: pika.BlockingConnection, what: str, declare: Declaring) -> list[str]:
+    """Declaring again what is there changes nothing, and is refused if it is other than we say."""
+    if _problem(connection, lambda channel: declare(channel, True)):
+        return [f"missing: {what}"]
+    wrong = _problem(connection, lambda channel: declare(channel, False))
+    return [f"wrong: {what}: {wrong}"] if wrong else []
+
+
+def _problem(connection: pika.BlockingConnection, act: Callable[[BlockingChannel], Any]) -> str | None:
+    """What the broker says against *act*, which has a channel of its own."""
+    channel = connection.channel()
+    try:
+        act(channel)
+    except ChannelClosedByBroker as closed:
+        return str(closed.reply_text)
+    channel.close()
+    return None
 
 
 def _retire_the_common_dead_letters(connection: pika.BlockingConnection) -> None:

@@ -74,7 +74,7 @@ def _parts() -> Iterator[Declarations]:
     for caller, called in CALLS.items():
         keys = [f"{service}.{method}" for service, methods in called.items() for method in methods]
         calls = tuple(Binding(outlet(caller), RPC_EXCHANGE, key, to_exchange=True) for key in keys)
-        yield Declarations((outlet(caller),), (), calls)
+        yield Declarations(() if caller in SERVICES else (outlet(caller),), (), calls)
     yield Declarations((mark(VERSION),), (), ())
 
 

@@ -20,6 +20,7 @@ import psutil
 from local import data_dir as files
 from local import ports, private_files
 from local.settings import ADDRESSES, PASSED_ON, ROOT
+from rabbitmq.names import PROGRAMS
 
 START_SECONDS = 100
 STOP_SECONDS = 15
@@ -27,6 +28,7 @@ STOP_SECONDS = 15
 #: What a developer may have exported for a stack of their own, or `make test` for its commands.
 NOT_OURS = {
     *ADDRESSES,
+    *(f"{program.upper()}_AMQP_URI" for program in PROGRAMS),
     *("HOST", "PORT", "DATA_DIR", "ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"),
     *(set(PASSED_ON) - {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"}),
     *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"),

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import json
 import re
 import shutil
 import socket
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from rabbitmq.users import USERS, definitions, password_variable
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -247,7 +250,8 @@ def test_every_password_is_asked_for_and_named_in_the_example() -> None:
     used = {
         name for folder in STARTS for value in example(folder).values() for name in re.findall(r"\$\{(\w+)\}", value)
     }
-    assert used == {name for name in asked_for if name.endswith("_PASSWORD")}
+    operators = {password_variable("operator")}  # no program's
+    assert used == {name for name in asked_for if name.endswith("_PASSWORD")} - operators
 
 
 def test_git_ignores_every_env_file() -> None:
@@ -280,6 +284,43 @@ def test_the_recipe_fills_the_secrets_once(tmp_path: Path) -> None:
     assert not any(re.search(r"(?m)=$", text) for text in first.values())
     assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.rglob(".env"))
     assert cook() == first
+
+
+def test_every_program_logs_in_to_the_broker_as_itself() -> None:
+    for folder in STARTS:
+        user = "relay" if folder == "rabbitmq" else folder
+        assert example(folder)["AMQP_URI"] == f"amqp://{user}:${{{password_variable(user)}}}@rabbitmq:5672/"
+    operators = {"AMQP_URI": f"amqp://operator:${{{password_variable('operator')}}}@rabbitmq:5672/"}
+    assert SERVICES["topology"]["environment"] == operators
+
+
+def test_the_broker_is_told_its_users_and_its_topology_at_each_start(tmp_path: Path) -> None:
+    rabbitmq = SERVICES["rabbitmq"]
+    assert rabbitmq["entrypoint"] == ["bash", "-c"] and rabbitmq["tmpfs"] == "/tmp"
+    assert COMPOSE["configs"]["definitions"]["content"] == "load_definitions = /tmp/definitions\n"
+    assert rabbitmq["configs"] == [{"source": "definitions", "target": "/etc/rabbitmq/conf.d/91-definitions.conf"}]
+    assert "./rabbitmq/definitions.json:/etc/rabbitmq/definitions.json:ro" in rabbitmq["volumes"]
+    assert rabbitmq["environment"].keys() == {password_variable(user) for user in USERS}
+
+    (script,) = rabbitmq["command"]
+    script = script.replace("$$", "$").replace("/tmp/definitions", f"{tmp_path}/definitions")
+    script = script.replace("/etc/rabbitmq/definitions.json", str(ROOT / "rabbitmq" / "definitions.json"))
+    (tmp_path / "docker-entrypoint.sh").write_text("#!/bin/sh\necho started: $@\n")
+    (tmp_path / "docker-entrypoint.sh").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    environment |= {password_variable(user): f"password of {user}" for user in USERS}
+    for _ in range(2):  # a restart finds what the start before has left
+        ran = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=30)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "started: rabbitmq-server\n", "")
+
+    told = tmp_path / "definitions" / "1-users.json"
+    assert told.stat().st_mode & 0o777 == 0o400
+    ours = {user["name"]: user["tags"] for user in definitions(environment)["users"]}
+    theirs = json.loads(told.read_text())["users"]
+    assert {user["name"]: user["tags"] for user in theirs} == ours
+    assert all(user["password"] == f"password of {user['name']}" for user in theirs)
+    rest = tmp_path / "definitions" / "2-topology.json"
+    assert rest.read_text() == (ROOT / "rabbitmq" / "definitions.json").read_text()
 
 
 def test_a_program_is_healthy_while_it_is_connected_to_the_broker() -> None:

@@ -1,5 +1,6 @@
 """The topology on the real broker."""
 
+import json
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -8,9 +9,10 @@ from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from rabbitmq import broker, delays, topology
+from rabbitmq import broker, definitions, delays, topology
 from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import SUBSCRIPTIONS, Subscription
+from tests.integration.rabbitmq.rabbitmqctl import rabbitmqctl
 from tests.local_stack import LocalStack
 
 
@@ -84,3 +86,32 @@ def test_queue_that_stands_with_other_arguments_is_told_and_left_alone(
     with pytest.raises(ChannelClosedByBroker, match="PRECONDITION_FAILED"):
         broker.apply(stack.amqp_uri)
     assert waiting(channel, ours.queue) == 1
+
+
+def test_verify_finds_nothing_in_the_broker_of_the_run(stack: LocalStack) -> None:
+    assert broker.differences(stack.amqp_uri) == []
+
+
+def test_verify_tells_of_what_is_missing_and_of_what_is_wrong_and_changes_nothing(
+    stack: LocalStack, channel: BlockingChannel, ours: Subscription
+) -> None:
+    channel.queue_declare(ours.queue, durable=True)
+    told = broker.differences(stack.amqp_uri)
+    assert f"missing: queue {dead_letters_of(ours.queue)}" in told
+    assert f"missing: exchange {events_exchange(ours.source)}" in told
+    (wrong,) = (line for line in told if line.startswith(f"wrong: queue {ours.queue}: "))
+    assert "inequivalent arg" in wrong
+    assert broker.differences(stack.amqp_uri) == told
+
+
+def test_verify_tells_of_a_newer_topology(
+    stack: LocalStack, channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topology, "VERSION", 1)
+    assert "a newer topology than 1 was applied" in broker.differences(stack.amqp_uri)
+
+
+def test_what_the_broker_exports_is_what_we_say_to_the_last_binding_and_right(stack: LocalStack) -> None:
+    """The run's broker has read definitions.json at its start, and has been declared everything once more since."""
+    exported = json.loads(rabbitmqctl(stack, "export_definitions", "-"))
+    assert [line for line in definitions.differences(exported) if "tiny_" not in line and "test_" not in line] == []

@@ -1,4 +1,6 @@
+import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -6,7 +8,9 @@ from local import rabbitmq_home, secrets
 from local.ports import choose
 from local.programs import Program, platform_programs
 from local.servers import PORTS, PrivateServers
-from local.settings import ADDRESSES, Settings, StackFailed
+from local.settings import ADDRESSES, ROOT, Settings, StackFailed
+from rabbitmq.names import PROGRAMS
+from rabbitmq.users import USERS, password_variable
 
 
 def private_servers(tmp_path: Path, **given: str) -> PrivateServers:
@@ -51,7 +55,7 @@ def test_no_password_is_in_a_command_line(servers: PrivateServers) -> None:
 
 
 def test_the_servers_stop_in_time(servers: PrivateServers) -> None:
-    app = platform_programs({**servers.addresses(), **FACTS}, {})
+    app = platform_programs({**servers.addresses(), **FACTS}, servers.amqp_uris(), {})
     slowest = max(program.stop_seconds for program in app) + max(program.stop_seconds for program in servers.programs())
     assert slowest <= 15
 
@@ -64,12 +68,36 @@ def test_redis_keeps_every_write_and_evicts_nothing(servers: PrivateServers, tmp
     assert f"requirepass {servers.secrets['REDIS_PASSWORD']}" in lines
 
 
-def test_the_broker_has_a_user_of_its_own(servers: PrivateServers, tmp_path: Path) -> None:
+def test_the_broker_is_told_its_users_and_its_topology_at_each_start(servers: PrivateServers, tmp_path: Path) -> None:
     servers.programs()
     lines = (tmp_path / "rabbitmq" / "rabbitmq.conf").read_text().splitlines()
     assert f"listeners.tcp.default = 127.0.0.1:{servers.ports['rabbitmq']}" in lines
-    assert "default_user = tickets" in lines
-    assert f"default_pass = {servers.secrets['RABBITMQ_PASSWORD']}" in lines
+    assert f"load_definitions = {tmp_path}/rabbitmq/definitions" in lines
+    told = sorted((tmp_path / "rabbitmq" / "definitions").iterdir())
+    assert [file.stat().st_mode & 0o777 for file in told] == [0o600, 0o600]
+    assert {user["name"] for user in json.loads(told[0].read_text())["users"]} == set(USERS)
+    assert told[1].read_text() == (ROOT / "rabbitmq" / "definitions.json").read_text()
+
+
+def test_no_file_for_the_broker_holds_a_password(servers: PrivateServers, tmp_path: Path) -> None:
+    servers.programs()
+    text = "".join(file.read_text() for file in (tmp_path / "rabbitmq").rglob("*") if file.is_file())
+    assert [user for user in USERS if servers.secrets[password_variable(user)] in text] == []
+
+
+def test_each_program_has_a_user_and_a_password_of_its_own(servers: PrivateServers) -> None:
+    programs = platform_programs({**servers.addresses(), **FACTS}, servers.amqp_uris(), {})
+    logins = {program.name: urlsplit(program.environment["AMQP_URI"]) for program in programs}
+    assert {name: login.username for name, login in logins.items()} == {name: name for name in PROGRAMS}
+    assert len({login.password for login in logins.values()} | {servers.secrets["RABBITMQ_PASSWORD"]}) == len(USERS)
+    assert urlsplit(servers.addresses()["AMQP_URI"]).username == "operator"
+
+
+def test_a_given_broker_is_everybodys_unless_a_program_has_an_address_of_its_own(tmp_path: Path) -> None:
+    own = {"RELAY_AMQP_URI": "amqp://relay@elsewhere", "GATEWAY_AMQP_URI": ""}
+    uris = private_servers(tmp_path, AMQP_URI="amqp://all@elsewhere", **own).amqp_uris()
+    assert uris.pop("relay") == "amqp://relay@elsewhere"
+    assert set(uris) == {*PROGRAMS} - {"relay"} and set(uris.values()) == {"amqp://all@elsewhere"}
 
 
 @pytest.mark.usefixtures("installed")
@@ -112,7 +140,7 @@ FACTS = {
 
 
 def test_each_program_knows_only_the_secrets_it_needs(servers: PrivateServers) -> None:
-    programs = by_name(platform_programs({**servers.addresses(), **FACTS}, {"PATH": "/bin"}))
+    programs = by_name(platform_programs({**servers.addresses(), **FACTS}, servers.amqp_uris(), {"PATH": "/bin"}))
     assert programs["booking_svc"].copies == 2
     assert [name for name, program in programs.items() if "JWT_SECRET_KEY" in program.environment] == ["gateway"]
     assert [name for name, program in programs.items() if "ADMIN_PASSWORD" in program.environment] == ["auth_svc"]
