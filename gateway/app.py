@@ -1,20 +1,15 @@
 """Puts the gateway together: the only wiring there is."""
 
-import re
-import uuid
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask
 from flask_jwt_extended import JWTManager
-from flask_swagger_ui import get_swaggerui_blueprint
 
-from gateway import config, errors, services, sessions
-from gateway.routes import auth, bookings, catalogue, concerts, health, holds, me, users
+from gateway import bodies, config, errors, headers, negotiation, openapi, services, sessions
+from gateway.routes import auth, bookings, catalogue, concerts, docs, health, holds, me, users
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq.names import outlet
-
-REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 
 
 def create_app(settings: dict[str, Any] | None = None) -> Flask:
@@ -38,26 +33,11 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     JWTManager(app)
     errors.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, holds, bookings, health):
+    for module in (auth, me, users, concerts, holds, bookings, health, docs, catalogue):
         api.register_blueprint(module.blueprint)
-    app.register_blueprint(catalogue.blueprint)
-    app.register_blueprint(
-        get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "Concert tickets: the API"})
-    )
+    app.extensions["openapi"] = openapi.complete(app, api)
 
-    app.before_request(_take_request_id)
-    app.after_request(_add_headers)
+    headers.register(app)
+    app.before_request(bodies.check_length)
+    negotiation.register(app)
     return app
-
-
-def _take_request_id() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
-
-
-def _add_headers(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    if request.path.startswith("/v1/"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -1,10 +1,15 @@
 """The blueprint of every noun: flask-smorest's, reading JSON as JSON is meant."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import flask_smorest
 from flask import Request, abort
 from webargs.flaskparser import FlaskParser
+
+from gateway.bodies import check_depth
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 class _Parser(FlaskParser):
@@ -18,12 +23,24 @@ class _Parser(FlaskParser):
 
     def _raw_load_json(self, req: Request) -> Any:
         try:
-            return super()._raw_load_json(req)
+            body = super()._raw_load_json(req)
         except (RecursionError, ValueError):
             abort(400)
+        check_depth(body)
+        return body
 
 
 class Blueprint(flask_smorest.Blueprint):
     """A noun's routes."""
 
     ARGUMENTS_PARSER = _Parser()
+
+    @staticmethod
+    def refuses(*errors: type[Exception]) -> Callable[[View], View]:
+        """The route itself raises these of gateway.errors.TABLE; what the RPCs that it calls raise is known."""
+
+        def decorate(view: View) -> View:
+            view.refusals = errors  # type: ignore[attr-defined]  # functools.wraps carries it outwards
+            return view
+
+        return decorate

@@ -1,11 +1,15 @@
 """The gateway's settings, all from the environment."""
 
 import os
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 MINIMUM_SECRET = 32  #: bytes
 LARGEST_BODY = 64 * 1024  #: bytes
+INTRODUCTION = Path(__file__).with_name("introduction.txt")
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?\Z")
 
 
 class MissingSetting(Exception):
@@ -26,6 +30,7 @@ def from_environment() -> dict[str, Any]:
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),
         "MAX_CONTENT_LENGTH": LARGEST_BODY,
+        "CORS_ORIGINS": _origins(),
         "JWT_SECRET_KEY": secret,
         "JWT_ALGORITHM": "HS256",
         "JWT_DECODE_ALGORITHMS": ["HS256"],
@@ -38,13 +43,25 @@ def from_environment() -> dict[str, Any]:
         "API_TITLE": "Concert tickets",
         "API_VERSION": "1.0",
         "OPENAPI_VERSION": "3.1.0",
-        "OPENAPI_URL_PREFIX": "/",
-        "OPENAPI_JSON_PATH": "openapi.json",
         "API_SPEC_OPTIONS": {
-            "info": {"description": "Put concerts on sale, book tickets, get them by mail."},
+            "info": {"description": INTRODUCTION.read_text()},
             "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
         },
     }
+
+
+def _origins() -> list[str]:
+    """
+    Sites whose scripts may call the API.
+
+    Raises:
+        MissingSetting: one is no origin, such as `https://shop.example.org`; `*` would be everybody.
+    """
+    origins = os.environ.get("CORS_ORIGINS", "").replace(",", " ").split()
+    for origin in origins:
+        if not ORIGIN.match(origin):
+            raise MissingSetting(f"CORS_ORIGINS: {origin} is no origin such as https://shop.example.org")
+    return origins
 
 
 def _required(name: str) -> str:

@@ -2,9 +2,10 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
+from urllib.parse import quote
 
-from flask import Flask, Response, g, json
+from flask import Flask, Response, g, has_request_context, json, request
 from flask_smorest import Api
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
@@ -12,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from auth_svc import contract as auth
 from booking_svc import contract as booking
 from concert_svc import contract as concert
+from gateway.catalogue import CODES, next_steps, type_of
 from gateway.rpc import RemoteError
 from rabbitmq.errors import Unavailable
 
@@ -30,6 +32,10 @@ class Forbidden(Exception):
     """Your role does not allow this."""
 
 
+class NoSuchFile(Exception):
+    """There is nothing at this address, or it is not yours."""
+
+
 class IdempotencyKeyMissing(Exception):
     """This request needs an Idempotency-Key header: a new random text for each purchase, the same for its retries."""
 
@@ -43,6 +49,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     auth.SessionEnded: (401, "session_ended"),
     auth.BadCredentials: (401, "bad_credentials"),
     Forbidden: (403, "forbidden"),
+    NoSuchFile: (404, "not_found"),
     auth.UserNotFound: (404, "not_found"),
     concert.ConcertNotFound: (404, "not_found"),
     booking.ConcertNotFound: (404, "not_found"),
@@ -83,31 +90,18 @@ CONTRACT_ERRORS = [error for error in TABLE if error.__module__.endswith(".contr
 #: Where the HTTP library's own name for a status is not our code for it.
 HTTP_CODES = {400: "malformed_json", 422: "invalid", 413: "content_too_large", 500: "internal"}
 
-
 #: What the HTTP library answers by itself, and what it means here.
 HTTP_MEANINGS = {
     400: "The body is not JSON.",
     404: "There is nothing at this address, or it is not yours.",
     405: "The address does not know this method; Allow lists those it knows.",
+    406: "The answer has no form that Accept allows.",
+    411: "The body comes without its length.",
     413: "The body is larger than 64 KiB.",
     415: "The body must be application/json.",
     422: "Some fields are not as they should be; `errors` names them.",
     500: "A mistake on our side. It is in our log under the request_id.",
 }
-
-
-class CatalogueEntry(NamedTuple):
-    code: str
-    status: int
-    meaning: str
-
-
-def catalogue() -> list[CatalogueEntry]:
-    """Every code the API answers with, once, by status."""
-    entries = {_http_code(status): CatalogueEntry(_http_code(status), status, m) for status, m in HTTP_MEANINGS.items()}
-    for error, (status, code) in TABLE.items():
-        entries.setdefault(code, CatalogueEntry(code, status, _meaning(error)))
-    return sorted(entries.values(), key=lambda entry: (entry.status, entry.code))
 
 
 def _http_code(status: int) -> str:
@@ -118,18 +112,25 @@ def _meaning(error: type[Exception]) -> str:
     return str(error.__doc__).strip()
 
 
+def meanings() -> dict[str, str]:
+    """Every code that the API answers with, and what it says."""
+    known = {_http_code(status): meaning for status, meaning in HTTP_MEANINGS.items()}
+    for error, (_, code) in TABLE.items():
+        known.setdefault(code, _meaning(error))
+    return known
+
+
+def example(code: str) -> dict[str, Any]:
+    """What the answer with *code* looks like."""
+    names = {"concert_id": "6f1c2a9e4b7d4e0f8a3b5c7d9e1f2a3b"}
+    wrong = {"title": ["Missing data for required field."]} if code == "invalid" else None
+    status = CODES[code].status
+    return _body(status, code, meanings()[code], wrong, next_steps(code, lambda: names), "checkout-4711")
+
+
 def problem(status: int, code: str, detail: str, errors: dict[str, Any] | None = None) -> Response:
     """The answer to a request that is not carried out."""
-    body: dict[str, Any] = {
-        "type": f"/errors#{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": g.get("request_id"),
-    }
-    if errors is not None:
-        body["errors"] = errors
+    body = _body(status, code, detail, errors, next_steps(code, _about), g.get("request_id"))
     response = Response(json.dumps(body), status, content_type="application/problem+json")
     if code in RETRY_AFTER:
         response.headers["Retry-After"] = str(RETRY_AFTER[code])
@@ -138,8 +139,41 @@ def problem(status: int, code: str, detail: str, errors: dict[str, Any] | None =
     return response
 
 
+def _body(
+    status: int,
+    code: str,
+    detail: str,
+    errors: dict[str, Any] | None,
+    steps: list[dict[str, str]],
+    request_id: str | None,
+) -> dict[str, Any]:
+    return {
+        "type": type_of(code),
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        **({"errors": errors} if errors is not None else {}),
+        **({"next": steps} if steps else {}),
+    }
+
+
+def _about() -> dict[str, str]:
+    """The ids in the request's path, and the concert in its body."""
+    if not has_request_context():
+        return {}
+    body = request.get_json(silent=True)
+    concert_id = body.get("concert_id") if isinstance(body, dict) else None
+    named = {"concert_id": concert_id} if isinstance(concert_id, str) else {}
+    return {name: quote(value, safe="") for name, value in {**named, **(request.view_args or {})}.items()}
+
+
 class ProblemApi(Api):
     """flask-smorest, answering every error of HTTP itself in our form too."""
+
+    #: Which refusals a route has, gateway.openapi says of each.
+    DEFAULT_ERROR_RESPONSE_NAME = None
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         status = error.code or 500

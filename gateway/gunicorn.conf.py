@@ -19,7 +19,8 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower()
 
 
 def pre_request(worker, req):
-    """A body that is too large is never read: say that the connection ends, before a client goes on using it."""
-    length = dict(req.headers).get("CONTENT-LENGTH", "0")
-    if length.isdigit() and int(length) > LARGEST_BODY:
+    """A body that is refused is never read: say that the connection ends, before a client goes on using it."""
+    headers = dict(req.headers)
+    length = headers.get("CONTENT-LENGTH", "0")
+    if (length.isdigit() and int(length) > LARGEST_BODY) or "TRANSFER-ENCODING" in headers:
         req.force_close()

@@ -9,6 +9,7 @@ from flask_smorest import abort
 from gateway.errors import IdempotencyKeyMissing
 
 LONGEST_KEY = 255
+EXAMPLE = "b1f0c7de-5a5b-4b1e-9d35-0c2f7a0f6a51"
 
 
 def key_header(required: bool, description: str) -> dict[str, Any]:
@@ -17,8 +18,9 @@ def key_header(required: bool, description: str) -> dict[str, Any]:
         "in": "header",
         "name": "Idempotency-Key",
         "required": required,
-        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"},
         "description": description,
+        "example": EXAMPLE,
     }
 
 

@@ -17,7 +17,7 @@ ADDRESSES = ("AMQP_URI", "REDIS_URL", "SESSION_REDIS_URL", "MONGO_URI", "SMTP_UR
 #: happens to be exported in a developer's shell does not change how the platform behaves.
 PASSED_ON = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
-    *("RATELIMIT_ENABLED", "LOG_LEVEL", "GATEWAY_WORKERS", "GATEWAY_THREADS", "MAIL_FROM"),
+    *("RATELIMIT_ENABLED", "LOG_LEVEL", "GATEWAY_WORKERS", "GATEWAY_THREADS", "CORS_ORIGINS", "MAIL_FROM"),
 )
 
 EVERY_INTERFACE = ("", "0.0.0.0", "::")

@@ -5,6 +5,7 @@ from typing import Any
 from booking_svc.contract import Booking, BookingPage
 from gateway import schemas
 from gateway.blueprint import Blueprint
+from gateway.errors import IdempotencyKeyMissing
 from gateway.idempotency import key_header, required_key
 from gateway.services import services
 from gateway.sessions import identity, signed_in
@@ -19,7 +20,10 @@ KEY_HEADER = key_header(
 @blueprint.post("")
 @blueprint.doc(security=[{"bearer": []}], parameters=[KEY_HEADER])
 @blueprint.arguments(schemas.NewBooking)
-@blueprint.response(201, schemas.Booking)
+@blueprint.response(
+    201, schemas.Booking, headers={"Location": "Location", "Idempotency-Replayed": "Idempotency-Replayed"}
+)
+@blueprint.refuses(IdempotencyKeyMissing)
 @signed_in()
 def book_tickets(body: dict[str, Any]) -> Any:
     """Book a hold, or all of the items, or nothing. The booking is confirmed at once."""

@@ -1,13 +1,31 @@
-"""The page that every problem's `type` points to: all codes, and what each means."""
+"""The page that every problem's `type` leads to: all codes, why each comes, and what to do."""
 
-from flask import Blueprint, render_template
+import re
+from http import HTTPStatus
 
-from gateway.errors import catalogue
+from flask import Response, render_template
+from markupsafe import Markup, escape
 
-blueprint = Blueprint("catalogue", __name__, template_folder="../templates")
+from gateway.blueprint import Blueprint
+from gateway.catalogue import CODES
+from gateway.errors import meanings
+
+blueprint = Blueprint("catalogue", __name__, template_folder="../templates", description=__doc__)
+
+#: The page's style is in the page; it loads nothing.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 @blueprint.get("/errors")
-def list_errors() -> str:
-    """Every code the API answers with, generated from the table that answers."""
-    return render_template("errors.html.j2", entries=catalogue())
+@blueprint.response(200, {"type": "string"}, content_type="text/html")
+def list_errors() -> Response:
+    """Every code the API refuses with, generated from the table that refuses."""
+    phrases = {status.value: status.phrase for status in HTTPStatus}
+    page = render_template("errors.html.j2", codes=CODES, meanings=meanings(), phrases=phrases)
+    return Response(page, headers={"Content-Security-Policy": POLICY})
+
+
+@blueprint.app_template_filter("marked")
+def mark_code(text: str) -> Markup:
+    """`code` in backticks, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))

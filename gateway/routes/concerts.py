@@ -4,20 +4,14 @@ from typing import Any
 
 from flask import Response, current_app, request
 
-from booking_svc.contract import Availability
+from booking_svc.contract import Availability, ConcertNotFound
 from concert_svc.contract import Concert, ConcertPage, NewConcert
 from gateway import schemas
 from gateway.blueprint import Blueprint
 from gateway.seat_maps import SeatMaps
 from gateway.services import services
 from gateway.sessions import identity, identity_if_any, signed_in
-
-IF_NONE_MATCH = {
-    "in": "header",
-    "name": "If-None-Match",
-    "schema": {"type": "string"},
-    "description": "The ETag of an earlier answer.",
-}
+from rabbitmq.errors import Unavailable
 
 blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", description=__doc__)
 
@@ -31,16 +25,18 @@ def list_concerts(page: dict[str, Any]) -> ConcertPage:
 
 
 @blueprint.post("")
-@blueprint.doc(security=[{"bearer": []}])
+@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["organiser"]})
 @blueprint.arguments(schemas.NewConcert)
-@blueprint.response(201, schemas.Concert)
+@blueprint.response(201, schemas.Concert, headers={"Location": "Location"})
 @signed_in("organiser")
-def create_concert(body: NewConcert) -> Concert:
+def create_concert(body: NewConcert) -> Any:
     """A new draft, seen by its organiser alone until it is published."""
-    return services().concert.create_concert(organiser_id=identity().user_id, concert=body)
+    concert = services().concert.create_concert(organiser_id=identity().user_id, concert=body)
+    return concert, {"Location": f"/v1/concerts/{concert['id']}"}
 
 
 @blueprint.get("/<string:concert_id>")
+@blueprint.doc(security=[{}, {"bearer": []}])
 @blueprint.response(200, schemas.Concert)
 def get_concert(concert_id: str) -> Concert:
     """One concert. With a token, an organiser sees their own drafts too."""
@@ -56,9 +52,8 @@ def get_availability(concert_id: str) -> Availability:
 
 
 @blueprint.get("/<string:concert_id>/seats")
-@blueprint.doc(parameters=[IF_NONE_MATCH])
-@blueprint.response(200, schemas.SeatMap, headers={"ETag": {"schema": {"type": "string"}}})
-@blueprint.alt_response(304, description="No seat has changed since the ETag in If-None-Match")
+@blueprint.response(200, schemas.SeatMap)
+@blueprint.refuses(ConcertNotFound, Unavailable)
 def get_seats(concert_id: str) -> Response:
     """The state of every reserved seat, in one answer with an ETag. It may lag; only holding and booking decide."""
     maps: SeatMaps = current_app.extensions["seat_maps"]
@@ -66,7 +61,7 @@ def get_seats(concert_id: str) -> Response:
 
 
 @blueprint.post("/<string:concert_id>/publish")
-@blueprint.doc(security=[{"bearer": []}])
+@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["organiser"]})
 @blueprint.response(200, schemas.Concert)
 @signed_in("organiser")
 def publish_concert(concert_id: str) -> Concert:

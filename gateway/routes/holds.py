@@ -17,7 +17,7 @@ KEY_HEADER = key_header(False, "A random text. A request repeated with the same 
 @blueprint.post("")
 @blueprint.doc(security=[{"bearer": []}], parameters=[KEY_HEADER])
 @blueprint.arguments(schemas.NewHold)
-@blueprint.response(201, schemas.Hold)
+@blueprint.response(201, schemas.Hold, headers={"Location": "Location"})
 @signed_in()
 def hold_tickets(body: dict[str, Any]) -> Any:
     """Keep all of the items for you for ten minutes, or nothing."""

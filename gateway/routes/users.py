@@ -12,7 +12,7 @@ blueprint = Blueprint("users", __name__, url_prefix="/v1/users", description=__d
 
 
 @blueprint.put("/<string:user_id>/roles")
-@blueprint.doc(security=[{"bearer": []}])
+@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["admin"]})
 @blueprint.arguments(schemas.Roles)
 @blueprint.response(200, schemas.User)
 @signed_in("admin")

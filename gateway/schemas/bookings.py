@@ -22,6 +22,11 @@ class Item(Schema):
         fields.String(validate=[validate.Length(1, 40), WHOLE_CHARACTERS]), validate=validate.Length(1, MOST_TICKETS)
     )
 
+    openapi = {
+        "oneOf": [{"required": ["quantity"]}, {"required": ["seats"]}],
+        "example": {"ticket_type": "standing", "quantity": 2},
+    }
+
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
         if ("quantity" in data) == ("seats" in data):
@@ -75,6 +80,17 @@ class NewBooking(Schema):
     concert_id = _concert_id()
     items = _items()
 
+    openapi = {
+        "oneOf": [
+            {"required": ["hold_id"], "not": {"anyOf": [{"required": ["concert_id"]}, {"required": ["items"]}]}},
+            {"required": ["concert_id", "items"], "not": {"required": ["hold_id"]}},
+        ],
+        "example": {
+            "concert_id": "6f1c2a9e4b7d4e0f8a3b5c7d9e1f2a3b",
+            "items": [{"ticket_type": "standing", "quantity": 2}],
+        },
+    }
+
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
         direct = {"concert_id", "items"}
@@ -101,14 +117,14 @@ class Ticket(Schema):
 
 
 class ConfirmationMail(Schema):
-    state = fields.String(required=True, metadata={"description": "queued, sent or failed"})
+    state = fields.String(required=True, validate=validate.OneOf(["queued", "sent", "failed"]))
     sent_at = Time(allow_none=True)
 
 
 class Booking(Schema):
     id = fields.String(required=True)
     reference = fields.String(required=True, metadata={"example": "K7M-2QX-9TD"})
-    status = fields.String(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(["confirmed", "cancelled"]))
     concert_id = fields.String(required=True)
     concert = fields.Nested(ConcertSummary, required=True)
     items = fields.List(fields.Nested(Item), required=True)

@@ -62,6 +62,16 @@ class NewTicketType(Schema):
     accessible_seats = seat_names()
     blocked_seats = seat_names()
 
+    openapi = {
+        "oneOf": [{"required": ["capacity"]}, {"required": ["seating"]}],
+        "example": {
+            "code": "standing",
+            "name": "Standing",
+            "price": {"amount": 4500, "currency": "EUR"},
+            "capacity": 200,
+        },
+    }
+
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
         if ("capacity" in data) == ("seating" in data):
@@ -123,7 +133,9 @@ class NewConcert(Schema):
 class Concert(Schema):
     id = fields.String(required=True)
     organiser_id = fields.String(required=True)
-    status = fields.String(required=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf(["draft", "published", "closed", "finished", "cancelled"])
+    )
     title = fields.String(required=True)
     description = fields.String(allow_none=True)
     performers = fields.List(fields.String(), required=True)
@@ -146,8 +158,8 @@ class ConcertPage(Schema):
 
 class TicketTypeAvailability(Schema):
     code = fields.String(required=True)
-    capacity = fields.Integer(required=True)
-    available = fields.Integer(required=True)
+    capacity = fields.Integer(required=True, validate=validate.Range(0))
+    available = fields.Integer(required=True, validate=validate.Range(0))
 
 
 class SalesWindow(Schema):

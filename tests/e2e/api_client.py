@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from tests.e2e.promises import Promises
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -53,7 +55,8 @@ class Box:
 
     def __init__(self, stack: Any) -> None:
         self.stack = stack
-        self.http = httpx.Client(base_url=stack.api_url, timeout=10)
+        self.promises = Promises(stack.api_url)
+        self.http = httpx.Client(base_url=stack.api_url, timeout=10, event_hooks={"response": [self.promises.check]})
 
     def register(self, name: str = "Ada Lovelace", email: str | None = None) -> Person:
         body = {"email": email or f"{uuid.uuid4().hex}@example.org", "password": PASSWORD, "name": name}

@@ -1,0 +1,53 @@
+"""The headers of every request and answer: its id, what browsers must not do, and which origins they may serve."""
+
+import re
+import uuid
+
+from flask import Flask, Response, g, request
+from flask_cors import CORS
+
+REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
+
+#: What scripts of an allowed origin may send, and read of an answer.
+SENT = ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"]
+READ = ["ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-ID"]
+
+SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+}
+
+
+def register(app: Flask) -> None:
+    """Name every request, and set these headers on every answer. Only CORS_ORIGINS may call from another site."""
+    app.before_request(_take_request_id)
+    app.after_request(_add)
+    if origins := app.config["CORS_ORIGINS"]:
+        CORS(
+            app,
+            resources={r"/v1/.*": {}},
+            origins=origins,
+            allow_headers=SENT,
+            expose_headers=READ,
+            max_age=600,
+            send_wildcard=False,
+        )
+
+
+def _take_request_id() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.match(given) else uuid.uuid4().hex
+
+
+def _add(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    for name, value in SECURITY.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure:  # as a trusted proxy says; over plain HTTP browsers ignore it
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
