@@ -1,7 +1,7 @@
 """Operators' commands: `python -m rabbitmq --help`. The relay is one of them."""
 
 import json
-import logging
+import logging.config
 import os
 import signal
 import sys
@@ -11,7 +11,7 @@ from typing import TextIO
 import click
 from pymongo import MongoClient
 
-from rabbitmq import broker, users
+from rabbitmq import broker, logs, metrics, users
 from rabbitmq import definitions as definitions_
 from rabbitmq import topology as topology_
 from rabbitmq.database import Document
@@ -22,10 +22,12 @@ from rabbitmq.relay import Relay
 @click.group()
 def main() -> None:
     """What an operator asks of the broker. Addresses come from AMQP_URI and MONGO_URI."""
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
-    logging.getLogger("pika").setLevel(logging.WARNING)
+    _log_as("operator")
+
+
+def _log_as(process: str) -> None:
+    logging.config.dictConfig(logs.settings(process, os.environ.get("LOG_LEVEL", "INFO")))
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says of each failure we say ourselves
 
 
 amqp_uri_option = click.option("--amqp-uri", envvar="AMQP_URI", required=True)
@@ -84,11 +86,15 @@ def users_() -> None:
 @main.command()
 @amqp_uri_option
 @mongo_uri_option
-def relay(amqp_uri: str, mongo_uri: str) -> None:
+@click.option("--metrics-host", envvar="METRICS_HOST", default="127.0.0.1")
+@click.option("--metrics-port", envvar="METRICS_PORT", type=int)
+def relay(amqp_uri: str, mongo_uri: str, metrics_host: str, metrics_port: int | None) -> None:
     """Publish the outboxes' events until SIGTERM."""
+    _log_as("relay")
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
+    metrics.serve(metrics_host, metrics_port)
     mongo: MongoClient[Document] = MongoClient(mongo_uri, tz_aware=True, w="majority", journal=True, timeoutMS=5000)
     Relay(amqp_uri, mongo, Lease(mongo["relay"]["leases"], "relay")).run(stop.is_set)
 

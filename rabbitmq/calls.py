@@ -1,20 +1,24 @@
 """Calls from one service to another that end: Nameko's own wait for ever."""
 
+import logging
 from typing import Any
 
 import eventlet
-from kombu import Exchange, Queue
+from kombu import Exchange, Message, Queue
 from nameko.amqp.publish import Publisher
 from nameko.exceptions import deserialize_to_instance
 from nameko.rpc import RPC_REPLY_QUEUE_TTL, MethodProxy, ReplyListener, RpcProxy, ServiceProxy
 
-from rabbitmq.entrypoints import TRANSIENT, SafeQueueConsumer
+from rabbitmq import patience
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import RPC_EXCHANGE, outlet, reply_id, reply_queue
+from rabbitmq.queue_consumer import SafeQueueConsumer
+from rabbitmq.rpc_method import TRANSIENT
+
+log = logging.getLogger(__name__)
 
 #: Seconds. Below the gateway's own patience, so that the caller hears which part is silent.
 PATIENCE = 3.0
-
 
 #: A fault behind the service we call arrives here as what it is.
 deserialize_to_instance(Unavailable)
@@ -34,9 +38,36 @@ class SafeReplyListener(ReplyListener):
         )
         self.queue_consumer.register_provider(self)
 
-    def forget(self, reply_event: Any) -> None:
-        """Nobody waits for this reply any more."""
-        self._reply_events = {key: event for key, event in self._reply_events.items() if event is not reply_event}
+    def refuse(self, message: Message, reason: str) -> None:
+        """It cannot be read; whoever waits for it waits until its patience ends."""
+        log.error("dropped an answer: %s", reason)
+        self.queue_consumer.refuse_message(message)
+
+    def handle_message(self, body: Any, message: Message) -> None:
+        if isinstance(body, dict) and {"result", "error"} <= body.keys():
+            super().handle_message(body, message)
+        else:
+            self.refuse(message, "it is none")
+
+    def forget(self, correlation_id: str | None) -> None:
+        """Nobody waits for this answer any more."""
+        self._reply_events.pop(correlation_id or "", None)
+
+
+class _OneReply:
+    """The reply listener for one call, which knows afterwards what to forget."""
+
+    def __init__(self, listener: SafeReplyListener) -> None:
+        self._listener = listener
+        self.routing_key = listener.routing_key
+        self.correlation_id: str | None = None
+
+    def get_reply_event(self, correlation_id: str) -> Any:
+        self.correlation_id = correlation_id
+        return self._listener.get_reply_event(correlation_id)
+
+    def forget(self) -> None:
+        self._listener.forget(self.correlation_id)
 
 
 class _OutletPublisher(Publisher):
@@ -53,19 +84,25 @@ class _OutletPublisher(Publisher):
 class _BoundedMethod(MethodProxy):
     publisher_cls = _OutletPublisher
 
+    def __init__(self, *args: Any, expiration: float, **options: Any) -> None:
+        super().__init__(*args, expiration=expiration, **options)
+        self._patience = expiration
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with eventlet.Timeout(PATIENCE, Unavailable(self.service_name)):
-            reply = self.call_async(*args, **kwargs)
-            try:
-                return reply.result()
-            except Unavailable:
-                self.reply_listener.forget(reply.reply_event)
-                raise
+        try:
+            with eventlet.Timeout(self._patience, Unavailable(self.service_name)):
+                return self.call_async(*args, **kwargs).result()
+        finally:
+            self.reply_listener.forget()
 
 
 class _BoundedService(ServiceProxy):
     def __getattr__(self, name: str) -> _BoundedMethod:
-        return _BoundedMethod(self.worker_ctx, self.service_name, name, self.reply_listener, **self.options)
+        life = patience.left(PATIENCE)
+        if life <= 0:
+            raise Unavailable(self.service_name)
+        reply = _OneReply(self.reply_listener)
+        return _BoundedMethod(self.worker_ctx, self.service_name, name, reply, expiration=life, **self.options)
 
 
 class BoundedRpcProxy(RpcProxy):
@@ -73,13 +110,13 @@ class BoundedRpcProxy(RpcProxy):
     A dependency through which a service calls *target_service*.
 
     Raises:
-        Unavailable: no answer within PATIENCE; the request expires in its queue by then.
+        Unavailable: no answer within PATIENCE, or while whoever called us still waits; the request expires by then.
     """
 
     rpc_reply_listener = SafeReplyListener()
 
     def __init__(self, target_service: str) -> None:
-        super().__init__(target_service, expiration=PATIENCE, delivery_mode=TRANSIENT)
+        super().__init__(target_service, delivery_mode=TRANSIENT)
 
     def get_dependency(self, worker_ctx: Any) -> _BoundedService:
         options = {**self.options, "outlet": outlet(self.container.service_name)}

@@ -20,9 +20,10 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from rabbitmq import delays
+from rabbitmq import delays, metrics
 from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Outcome, Refused, Unknown
 from rabbitmq.lease import Lease
+from rabbitmq.logs import fields
 from rabbitmq.outbox import PENDING, REFUSAL, Envelope, Refusal
 from rabbitmq.times import to_wire
 from rabbitmq.topology import OUTBOXES, OutboxPlace
@@ -127,6 +128,7 @@ class Relay:
             ours = self._lease.hold()
             if ours != active:
                 active = ours
+                metrics.relay_active.set(active)
                 log.info("relay is publishing" if active else "another relay is publishing")
             if not active or self.publish_pending(broker, goes_on) == 0:
                 broker.idle(IDLE)
@@ -190,7 +192,9 @@ class Relay:
         match outcome:
             case Confirmed():
                 event = document["outbox"][0]
-                log.info("published %s %s", event["type"], event["event_id"])
+                told = fields(event=event["type"], id=event["event_id"], request_id=event.get("request_id"))
+                log.info("published", extra=told)
+                metrics.published.labels(event["source"], event["type"]).inc()
                 gone: dict[str, Any] = {"$pull": {"outbox": {"event_id": event["event_id"]}}}
                 if REFUSAL in document:
                     gone["$unset"] = {REFUSAL: ""}
@@ -205,6 +209,7 @@ class Relay:
         first = outbox[0] if isinstance(outbox, list) and outbox and isinstance(outbox[0], dict) else {}
         refusal = refused(first.get("event_id"), reason, document.get(REFUSAL), now)
         where = f"{place.database}.{place.collection}"
+        metrics.refused.labels(where).inc()
         if refusal["times"] == PARKED_AFTER:
             log.error("parked an event of %s %s after %d tries: %s", where, document["_id"], refusal["times"], reason)
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
-from rabbitmq.entrypoints import Rpc
+from rabbitmq.rpc_method import Rpc
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Each service and the class that its contract describes as a Protocol of the same name.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import BasicProperties
 
-from rabbitmq.names import dead_letters_of
+from rabbitmq.names import REASON_HEADER, dead_letters_of
 
 
 class Letter(NamedTuple):
@@ -14,13 +14,8 @@ class Letter(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Why it died at last, in the broker's word."""
-        return str(self.properties.headers["x-death"][0]["reason"])
-
-    @property
-    def queue(self) -> str:
-        """Where it died at last."""
-        return str(self.properties.headers["x-death"][0]["queue"])
+        """Why it was parked."""
+        return str(self.properties.headers[REASON_HEADER])
 
 
 def take(channel: BlockingChannel, queue: str) -> list[Letter]:

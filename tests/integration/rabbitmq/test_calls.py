@@ -50,3 +50,19 @@ def test_request_id_travels_on(tiny: Tiny) -> None:
     arguments = {"method": "what_request", "arguments": {}}
     answer = tiny.client.call(tiny.name, "call_myself", arguments, {"nameko.request_id": "r1"})
     assert answer == "r1"
+
+
+def test_call_made_for_a_call_gets_no_more_than_what_is_left_of_its_time(tiny: Tiny) -> None:
+    assert tiny.call("what_life", timeout=3.0) <= 3.0
+    assert tiny.call("call_myself", timeout=0.3, method="what_life", arguments={}) <= 0.3
+    assert tiny.call("call_myself", timeout=4.0, method="what_life", arguments={}) <= PATIENCE
+
+
+def test_calls_that_fail_leave_nothing_behind(tiny: Tiny) -> None:
+    before = tiny.call("waiting_for_replies")
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            tiny.call("call_nobody")
+        with pytest.raises(Unavailable):
+            tiny.call("call_myself", method="slow_echo", arguments={"value": 1, "seconds": PATIENCE * 1.5})
+    assert tiny.call("waiting_for_replies") == before

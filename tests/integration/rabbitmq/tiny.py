@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from uuid import uuid4
 
 import pika
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.rpc import RpcClient
 from rabbitmq import broker, topology
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import Subscription
+from tests import local_stack
 from tests.polling import poll
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +30,11 @@ STARTING = 20
 RETRY_AFTER = (1, 3)
 #: Seconds until it gives up a call to another service.
 PATIENCE = 0.5
+#: Requests and events that it works on at once.
+WORKERS = 32
+
+#: Values by name and labels.
+Metrics = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Tiny:
@@ -38,13 +46,14 @@ class Tiny:
         self.client = RpcClient(amqp_uri, [])
         self._amqp_uri = amqp_uri
         self._process: subprocess.Popen[bytes] | None = None
+        self._metrics_port = local_stack.free_port()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(topology, "SUBSCRIPTIONS", (self.subscription,))
             patch.setattr(topology, "SERVICES", (self.name,))
             patch.setattr(topology, "CALLS", {self.name: {self.name: ("*",)}})
             broker.apply(amqp_uri)
 
-    def start(self) -> None:
+    def start(self, calls_others: bool = True) -> None:
         """Start it; returns when it answers."""
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.integration.rabbitmq.tiny_service", self.name],
@@ -54,6 +63,9 @@ class Tiny:
                 "AMQP_URI": self._amqp_uri,
                 "RETRY_AFTER": ",".join(map(str, RETRY_AFTER)),
                 "PATIENCE": str(PATIENCE),
+                "CALLS_OTHERS": "yes" if calls_others else "",
+                "WORKERS": str(WORKERS),
+                "METRICS_PORT": str(self._metrics_port),
             },
             stderr=subprocess.DEVNULL,
         )
@@ -65,6 +77,21 @@ class Tiny:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def ask_to_stop(self) -> None:
+        """End it in order; returns at once."""
+        assert self._process
+        self._process.terminate()
+
+    def metrics(self) -> Metrics:
+        """What it counts."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=5) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            return {
+                (sample.name, frozenset(sample.labels.items())): sample.value
+                for family in families
+                for sample in family.samples
+            }
 
     def wait_until_dead(self) -> None:
         """Returns when its process has ended by itself."""

@@ -8,6 +8,7 @@ import eventlet
 
 eventlet.monkey_patch()
 
+import logging.config  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
@@ -16,11 +17,14 @@ from types import ModuleType  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pymongo.errors  # noqa: E402
+from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.runners import ServiceRunner  # noqa: E402
 
-from rabbitmq import calls, entrypoints  # noqa: E402
+from rabbitmq import calls, logs, patience  # noqa: E402
+from rabbitmq import event_handler as hearing  # noqa: E402
 from rabbitmq.calls import BoundedRpcProxy  # noqa: E402
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc  # noqa: E402
+from rabbitmq.errors import AlreadyHandled  # noqa: E402
 from rabbitmq.topology import Subscription  # noqa: E402
 from tests.integration.rabbitmq.tiny_errors import Refusal, Refused  # noqa: E402
 
@@ -33,8 +37,22 @@ def subscription(name: str) -> Subscription:
     return Subscription(name, EVENT, name, METHOD)
 
 
+class Workers(DependencyProvider):
+    """Those that work now."""
+
+    def get_dependency(self, worker_ctx: Any) -> Any:
+        return list(self.container._worker_threads)
+
+
 class TroubleWithEvent(Exception):
     """The event asked for it."""
+
+
+class Unspeakable(Exception):
+    """An error that does not even tell its name."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
 
 
 def build(name_: str) -> type:
@@ -47,8 +65,10 @@ def build(name_: str) -> type:
 
         request_id = RequestId()
         redelivered = Redelivered()
-        me = BoundedRpcProxy(name_)
-        nobody = BoundedRpcProxy("nobody_svc")
+        workers = Workers()
+        if os.environ["CALLS_OTHERS"]:
+            me = BoundedRpcProxy(name_)
+            nobody = BoundedRpcProxy("nobody_svc")
 
         @rpc
         def ping(self) -> str:
@@ -88,6 +108,18 @@ def build(name_: str) -> type:
             raise pymongo.errors.ServerSelectionTimeoutError("no primary")
 
         @rpc
+        def answer_an_object(self) -> Any:
+            return object()
+
+        @rpc
+        def answer_too_much(self) -> str:
+            return "x" * 17_000_000
+
+        @rpc
+        def fail_unspeakably(self) -> None:
+            raise Unspeakable
+
+        @rpc
         def call_myself(self, method: str, arguments: dict[str, Any]) -> Any:
             return getattr(self.me, method)(**arguments)
 
@@ -111,6 +143,20 @@ def build(name_: str) -> type:
             return bool(self.me.is_redelivered())
 
         @rpc
+        def what_life(self) -> float:
+            """Seconds that whoever asked still waits."""
+            return patience.left(99)
+
+        @rpc
+        def busy(self) -> int:
+            """How many workers are busy, without the one that answers this."""
+            return len(self.workers) - 1
+
+        @rpc
+        def waiting_for_replies(self) -> int:
+            return len(self.me.reply_listener._reply_events)
+
+        @rpc
         def heard(self) -> list[dict[str, Any]]:
             return heard
 
@@ -119,6 +165,9 @@ def build(name_: str) -> type:
             """Fails as often as the event asks for."""
             heard.append({"event": event, "at": time.time(), "request_id": self.request_id})
             times = sum(1 for one in heard if one["event"] == event)
+            time.sleep(event["data"].get("seconds", 0))
+            if event["data"].get("again"):
+                raise AlreadyHandled
             if times <= event["data"]["fail"]:
                 raise TroubleWithEvent(event["event_id"])
 
@@ -129,13 +178,24 @@ def main(name: str) -> None:
     contract = ModuleType(f"{name}.contract")
     contract.Refusal = Refusal  # type: ignore[attr-defined]
     sys.modules[f"{name}.contract"] = contract
-    entrypoints.SUBSCRIPTIONS = (subscription(name),)  # type: ignore[assignment]
+    hearing.SUBSCRIPTIONS = (subscription(name),)  # type: ignore[assignment]
     if "RETRY_AFTER" in os.environ:
-        entrypoints.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
+        hearing.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
     if "PATIENCE" in os.environ:
         calls.PATIENCE = float(os.environ["PATIENCE"])
-    runner = ServiceRunner({"AMQP_URI": os.environ["AMQP_URI"], "serializer": "json", "max_workers": 64})
+    logging.config.dictConfig(logs.settings(name, "INFO"))
+    runner = ServiceRunner(
+        {
+            "AMQP_URI": os.environ["AMQP_URI"],
+            "SERVICE_CONTAINER_CLS": "rabbitmq.container.Container",
+            "serializer": "json",
+            "max_workers": int(os.environ["WORKERS"]),
+            "METRICS_HOST": "127.0.0.1",
+            "METRICS_PORT": os.environ["METRICS_PORT"],
+        }
+    )
     runner.add_service(build(name))
+    signal.signal(signal.SIGTERM, lambda *_: eventlet.spawn_n(runner.stop))  # as `nameko run` does
     runner.start()
     runner.wait()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kombu.transport import native_delayed_delivery
 
 from rabbitmq import delays
-from rabbitmq.entrypoints import RETRY_AFTER
+from rabbitmq.event_handler import RETRY_AFTER
 from rabbitmq.topology import SUBSCRIPTIONS
 
 #: AMQP 0-9-1: a routing key is a short string.

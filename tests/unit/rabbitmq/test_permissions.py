@@ -7,9 +7,9 @@ import pytest
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from rabbitmq.calls import BoundedRpcProxy
-from rabbitmq.entrypoints import Rpc
 from rabbitmq.names import SERVICES
 from rabbitmq.permissions import CALLS
+from rabbitmq.rpc_method import Rpc
 from tests.unit.rabbitmq.test_topology import service_class
 
 ROOT = Path(__file__).resolve().parents[3]

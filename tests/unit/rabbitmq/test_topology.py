@@ -8,7 +8,7 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from rabbitmq.declarations import Binding
 from rabbitmq.delays import LEVELS
-from rabbitmq.entrypoints import EventHandler
+from rabbitmq.event_handler import EventHandler
 from rabbitmq.names import DEAD_LETTERS, dead_letters_of
 from rabbitmq.outbox import PENDING
 from rabbitmq.topology import OUTBOXES, SERVICES, SUBSCRIPTIONS, OutboxPlace, Subscription, everything

@@ -7,9 +7,8 @@ import pymongo.errors
 import pytest
 import redis.exceptions
 
-from rabbitmq import entrypoints
-from rabbitmq.entrypoints import is_fault
 from rabbitmq.errors import Unavailable
+from rabbitmq.faults import FAULTS, is_fault
 
 
 @pytest.mark.parametrize(
@@ -56,10 +55,6 @@ def test_subclass_of_a_fault_is_one() -> None:
 
 
 def test_every_name_in_the_list_is_an_exception_that_exists() -> None:
-    for name in entrypoints.FAULTS:
+    for name in FAULTS:
         module, _, cls = name.rpartition(".")
         assert issubclass(getattr(__import__(module, fromlist=[cls]), cls), Exception)
-
-
-def test_waits_between_attempts_grow() -> None:
-    assert list(entrypoints.RETRY_AFTER) == sorted(set(entrypoints.RETRY_AFTER))

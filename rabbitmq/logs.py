@@ -1,0 +1,81 @@
+"""
+The one form of every process' log: a line of `name=value` pairs (logfmt), whatever is written into it.
+
+    time=2026-12-01T19:00:00.120Z level=info process=booking_svc logger=rabbitmq.rpc_method request_id=8f14e45f
+    message=answered call=book_tickets outcome=answered seconds=0.012
+
+What comes from outside cannot begin a line or a field of its own: it stands in quotes, and what is not printable is
+escaped. The id of the HTTP request that all goes back to is in each line that is written on its behalf.
+"""
+
+import json
+import logging
+import re
+import traceback
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+#: The HTTP request on whose behalf this thread, or this worker, does what it does.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+#: Characters of a value; the rest is cut.
+LONGEST = 8000
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@+*()\[\]{}<>,;#%-]+")
+
+
+def fields(**values: Any) -> dict[str, Any]:
+    """More fields for a line: `log.info("answered", extra=fields(call="ping"))`."""
+    return {"fields": values}
+
+
+def quoted(value: Any) -> str:
+    """*value* as it stands behind `name=`."""
+    text = str(value)
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "..."
+    if _PLAIN.fullmatch(text):
+        return text
+    written = json.dumps(text, ensure_ascii=False)
+    return written if written.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in written)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
+
+
+class Logfmt(logging.Formatter):
+    """Writes a record as one line; *process* is the program's name."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "pid": record.process,
+            "logger": record.name,
+        }
+        if (cause := request_id.get()) is not None:
+            line["request_id"] = cause
+        line["message"] = record.getMessage()
+        line.update(record.__dict__.get("fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = "".join(traceback.format_exception_only(record.exc_info[1])).strip()
+            line["trace"] = "".join(traceback.format_exception(*record.exc_info))
+        return " ".join(f"{name}={quoted(value)}" for name, value in line.items() if value is not None)
+
+
+def settings(process: str, level: str) -> dict[str, Any]:
+    """What `logging.config.dictConfig` wants to hear; config.yml of a service says the same."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "rabbitmq.logs.Logfmt", "process": process}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": level.upper(), "handlers": ["console"]},
+    }

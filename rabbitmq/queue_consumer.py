@@ -1,0 +1,134 @@
+"""Takes messages out of the queues of a service and hands each to whom it is for; none ends the process."""
+
+import logging
+import time
+from functools import partial
+from typing import Any
+
+import eventlet
+from amqp.exceptions import AMQPError, NotFound  # type: ignore[import-untyped]
+from kombu import Connection, Message
+from kombu.exceptions import MessageStateError
+from nameko.amqp.publish import Publisher
+from nameko.constants import AMQP_URI_CONFIG_KEY
+from nameko.messaging import QueueConsumer
+
+from rabbitmq import wire
+from rabbitmq.logs import request_id
+from rabbitmq.message_context import PREFIX, REQUEST_ID, own_texts
+from rabbitmq.names import outlet
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at whether to stop; Nameko looks once a second, and needs five to end.
+LOOK = 0.2
+#: Seconds between heartbeats. After two without one the connection is made anew.
+HEARTBEAT = 20
+#: Seconds for the broker to confirm what is published.
+CONFIRMING = 10
+
+
+class SafeQueueConsumer(QueueConsumer):
+    """
+    A service's one connection for all that it consumes.
+
+    Whoever registers here has `queue`, `handle_message(body, message)`, and `refuse(message, reason)` for what cannot
+    be read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsettled: set[int] = set()
+        self._asked_to_stop = False
+
+    @property
+    def connection(self) -> Connection:
+        connection = super().connection
+        connection.heartbeat = HEARTBEAT
+        connection.transport_options = {**(connection.transport_options or {}), "frame_handler": wire.frame_handler}
+        return connection
+
+    def run(self, *args: Any, **kwargs: Any) -> None:
+        """Queues are declared by the topology alone: one that is missing is waited for."""
+        while not self.should_stop:
+            try:
+                super().run(*args, safety_interval=LOOK, **kwargs)
+            except NotFound as error:
+                log.error("waiting for the topology to be applied: %s", error)
+                eventlet.sleep(1)
+
+    def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
+        for provider in self._providers:
+            consumer = consumer_cls(queues=[provider.queue], on_message=partial(self._receive, provider))
+            consumer.qos(prefetch_count=self.prefetch_count)
+            self._consumers[provider] = consumer
+        return self._consumers.values()
+
+    def on_iteration(self) -> None:
+        """Nameko hangs up as soon as nothing more is to come; then what is being done could not be acknowledged."""
+        self._cancel_consumers_if_requested()
+        if not self._consumers and (self._asked_to_stop or not self._unsettled):
+            self.should_stop = True
+
+    def stop(self) -> None:
+        self._asked_to_stop = True  # by now all workers are done
+        super().stop()
+
+    def _receive(self, provider: Any, message: Message) -> None:
+        message.received_at = time.monotonic()
+        self._unsettled.add(id(message))
+        self.container.spawn_managed_thread(partial(self._hand_over, provider, message))
+
+    def _hand_over(self, provider: Any, message: Message) -> None:
+        request_id.set(own_texts(message.headers, PREFIX).get(REQUEST_ID))
+        try:
+            try:
+                body = wire.read(message)
+            except wire.Unreadable as unreadable:
+                provider.refuse(message, str(unreadable))
+            else:
+                provider.handle_message(body, message)
+        except Exception:  # nobody waits for this thread, and Nameko would end the process
+            log.exception("stumbled over a message")
+            self.refuse_message(message)
+
+    def ack_message(self, message: Message) -> None:
+        self._settle(message, message.ack)
+
+    def requeue_message(self, message: Message) -> None:
+        """Somebody else, or we, shall have it again at once."""
+        self._settle(message, message.requeue)
+
+    def refuse_message(self, message: Message) -> None:
+        """Nobody shall have it; from an event's queue the broker moves it to the dead letters."""
+        self._settle(message, partial(message.reject, requeue=False))
+
+    def _settle(self, message: Message, how: Any) -> None:
+        self._unsettled.discard(id(message))
+        if not message.channel.connection:
+            return  # the broker has taken it back already
+        try:
+            how()
+        except (AMQPError, OSError, AttributeError) as error:  # so it has now
+            log.warning("the connection went while a message was being settled: %r", error)
+        except MessageStateError as error:
+            log.error("a message was to be settled twice: %s", error)
+
+
+def publish(container: Any, routing_key: str, body: bytes, **properties: Any) -> None:
+    """
+    Publish *body*, JSON unless *properties* say otherwise, through the service's outlet.
+
+    The broker has it when this returns.
+
+    Raises:
+        Exception: it has not, or nobody knows: of kombu, amqp, nameko or the network.
+    """
+    as_json = {"content_type": wire.JSON, "content_encoding": "utf-8"}
+    Publisher(container.config[AMQP_URI_CONFIG_KEY]).publish(
+        body,
+        exchange=outlet(container.service_name),
+        routing_key=routing_key,
+        confirm_timeout=CONFIRMING,
+        **{**as_json, **properties},
+    )

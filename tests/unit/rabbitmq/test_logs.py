@@ -1,0 +1,81 @@
+"""One line for each record, and nothing that is written into it becomes a line or a field of its own."""
+
+import json
+import logging
+import re
+import sys
+from contextvars import copy_context
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rabbitmq import logs
+from rabbitmq.logs import Logfmt, fields, quoted
+
+PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=\\]*)(?: |$)')
+
+
+def record(message: str, *arguments: object, **more: object) -> logging.LogRecord:
+    made = logging.LogRecord("rabbitmq.relay", logging.INFO, "relay.py", 1, message, arguments, None)
+    made.__dict__.update(more)
+    return made
+
+
+def line(*arguments: object, **more: object) -> str:
+    return Logfmt("relay").format(record(*arguments, **more))  # type: ignore[arg-type]
+
+
+def parsed(text: str) -> dict[str, str]:
+    """The pairs of a line, which must be nothing but pairs."""
+    assert "".join(match.group(0) for match in PAIR.finditer(text)) == text
+    return {name: json.loads(value) if value[:1] == '"' else value for name, value in PAIR.findall(text)}
+
+
+def test_line_says_when_how_bad_who_and_what() -> None:
+    said = parsed(line("published %s", "booking_confirmed"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said["time"])
+    assert (said["level"], said["process"], said["logger"]) == ("info", "relay", "rabbitmq.relay")
+    assert said["message"] == "published booking_confirmed"
+
+
+@given(st.text(), st.text())
+def test_whatever_is_written_is_one_line_that_reads_back(message: str, value: str) -> None:
+    text = line("%s", message, **fields(why=value))
+    assert text.isprintable() and text.encode()
+    said = parsed(text)
+    assert (said["message"], said["why"]) == (message, value)
+    assert list(said) == ["time", "level", "process", "pid", "logger", "message", "why"]
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r", "\x1b[2J", "\u2028", "\x85", "\x00", "\u202e", "\ud800"])
+def test_nothing_that_ends_a_line_or_moves_the_cursor_comes_through(separator: str) -> None:
+    assert line(f"one{separator}level=error two").isprintable()
+
+
+def test_long_text_is_cut() -> None:
+    assert len(quoted("x" * 100_000)) <= logs.LONGEST + 3
+
+
+def test_error_and_its_trace_stand_in_the_same_line() -> None:
+    try:
+        raise KeyError("venue")
+    except KeyError:
+        said = parsed(line("stumbled", exc_info=sys.exc_info()))
+    assert said["error"] == "KeyError: 'venue'"
+    assert said["trace"].startswith("Traceback") and "\n" in said["trace"]
+
+
+def test_id_of_the_request_is_in_what_is_written_on_its_behalf_and_in_nothing_else() -> None:
+    def on_its_behalf() -> str:
+        logs.request_id.set("r1")
+        return line("answered")
+
+    assert parsed(copy_context().run(on_its_behalf))["request_id"] == "r1"
+    assert "request_id" not in parsed(line("answered"))
+
+
+def test_settings_are_what_python_wants(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = logs.settings("relay", "warning")
+    assert settings["root"]["level"] == "WARNING"
+    assert settings["formatters"]["line"]["()"] == f"{Logfmt.__module__}.{Logfmt.__qualname__}"
