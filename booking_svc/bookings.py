@@ -21,6 +21,7 @@ from rabbitmq.outbox import PENDING, Envelope
 SETTLED = ["confirmed", "cancelled"]
 #: Seconds a refusal's trace stays; a retry with the same key overwrites it.
 REFUSAL_KEPT = 3600
+NEXT_TELLING = "confirmation_mail.next_telling"
 #: Bookings in one answer of the server to a scan; each must come within its patience.
 SCANNED_AT_ONCE = 5000
 
@@ -37,6 +38,11 @@ INDEXES = [
         partialFilterExpression={"status": {"$in": SETTLED}},
     ),
     IndexModel([(PENDING, ASCENDING)], name="unpublished_events", partialFilterExpression={PENDING: {"$exists": True}}),
+    IndexModel(
+        [("confirmed_at", ASCENDING)],
+        name="confirmations_awaited",
+        partialFilterExpression={"confirmation_mail.state": "queued"},
+    ),
     IndexModel([("refused_at", ASCENDING)], name="refusals_expire", expireAfterSeconds=REFUSAL_KEPT),
 ]
 #: A unique multikey index ignores doubles within one document: uniqueItems stands beside it.
@@ -182,6 +188,29 @@ class Bookings:
             {"_id": booking_id, "confirmation_mail.state": {"$ne": "sent"}},
             {"$set": {"confirmation_mail": {"state": "sent", "sent_at": sent_at}}},
         )
+
+    def awaiting_confirmation(self, confirmed_before: datetime, now: datetime, limit: int) -> list[BookingDocument]:
+        """Bookings whose buyer may not have been told, and that nobody asked about lately; the oldest first."""
+        awaited = {
+            "status": "confirmed",
+            "confirmation_mail.state": "queued",
+            "confirmed_at": {"$lte": confirmed_before},
+            "outbox": [],
+            "$or": [{NEXT_TELLING: {"$exists": False}}, {NEXT_TELLING: {"$lte": now}}],
+        }
+        return list(self._bookings.find(awaited).sort("confirmed_at", ASCENDING).limit(limit))
+
+    def tell_again(self, booking: BookingDocument, event: Envelope, tellings: int, next_telling: datetime) -> bool:
+        """Store *event* once more, unless the booking's mail has gone out, or another process was faster."""
+        as_seen = {
+            "_id": booking["_id"],
+            "status": "confirmed",
+            "confirmation_mail": booking["confirmation_mail"],
+            "outbox": [],
+        }
+        told = {"confirmation_mail.tellings": tellings, NEXT_TELLING: next_telling}
+        changed = self._bookings.update_one(as_seen, {"$set": told, "$push": {"outbox": event}})
+        return changed.modified_count == 1
 
     def sold(self, concert_id: str) -> Iterator[tuple[str, list[str]]]:
         """Every confirmed booking of the concert, with its claims, read as the caller goes on."""

@@ -1,5 +1,6 @@
 """What booking_svc needs from Nameko and the servers, so that service.py reads as a list of use cases."""
 
+from datetime import timedelta
 from typing import Any
 
 from nameko.extensions import DependencyProvider
@@ -8,6 +9,7 @@ from redis import Redis
 
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
+from booking_svc.confirmations import Confirmations
 from booking_svc.counts import Counts
 from booking_svc.holds import Holds
 from booking_svc.inventory import Inventory
@@ -21,7 +23,7 @@ from rabbitmq.database import Document
 class Stores:
     """The service's servers, opened once per process."""
 
-    def __init__(self, mongo: Database[Document], scans: Database[Document], redis: Redis) -> None:
+    def __init__(self, mongo: Database[Document], scans: Database[Document], redis: Redis, overdue: timedelta) -> None:
         self._mongo = mongo
         self._redis = redis
         scripts = Scripts(redis)
@@ -29,6 +31,7 @@ class Stores:
         self.bookings, self.scanned, self.terms = Bookings(mongo), Bookings(scans), Terms(mongo)
         stocktake = Stocktake(self.counts, self.scanned, self.terms)
         self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
+        self.confirmations = Confirmations(self.bookings, overdue)
         self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 
     def ping(self) -> None:
@@ -46,7 +49,8 @@ class StoresProvider(DependencyProvider):
     def setup(self) -> None:
         uri, redis_url = self.container.config["MONGO_URI"], self.container.config["REDIS_URL"]
         mongo, scans = (database.connect(uri, "booking_svc", scans=scans) for scans in (False, True))
-        self._stores = Stores(mongo, scans, connect(redis_url))
+        overdue = timedelta(seconds=float(self.container.config["CONFIRMATION_OVERDUE"]))
+        self._stores = Stores(mongo, scans, connect(redis_url), overdue)
 
     def get_dependency(self, worker_ctx: Any) -> Stores:
         return self._stores

@@ -23,7 +23,7 @@ from booking_svc.contract import (
 )
 from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken
-from rabbitmq.outbox import Envelope, envelope
+from rabbitmq.outbox import Envelope, envelope, lasting_id
 from rabbitmq.times import to_wire, to_wire_or_none
 
 SERVICE = "booking_svc"
@@ -171,15 +171,27 @@ def draft(purchase: Purchase, hold: Hold, offer: Offer, now: datetime) -> Bookin
         "cancelled_at": None,
         "confirmation_mail": {"state": "queued", "sent_at": None},
     }
-    data = BookingConfirmed(booking=as_confirmed({**document, "confirmed_at": now}), user_id=purchase.user_id)
-    event = envelope(SERVICE, "booking_confirmed", 1, dict(data), now, request_id=purchase.request_id)
-    document["outbox"] = [event]
+    document["outbox"] = [confirmed_event({**document, "confirmed_at": now}, purchase.request_id)]
     return document
 
 
 def total(tickets: Sequence[Ticket] | Sequence[HeldTicket]) -> Money:
     """The sum of the tickets' prices; a concert's prices are all in one currency."""
     return Money(amount=sum(ticket["price"]["amount"] for ticket in tickets), currency=tickets[0]["price"]["currency"])
+
+
+def confirmed_event(document: BookingDocument, request_id: str | None) -> Envelope:
+    """Has the buyer told. However often it is made, it is the same event of the same moment."""
+    data = BookingConfirmed(booking=as_confirmed(document), user_id=document["user_id"])
+    return envelope(
+        SERVICE,
+        "booking_confirmed",
+        seq=1,
+        data=dict(data),
+        now=document["confirmed_at"],
+        request_id=request_id,
+        event_id=lasting_id(document["_id"], "booking_confirmed"),
+    )
 
 
 def cancelled_event(

@@ -1,5 +1,7 @@
 """The booking service: its use cases, one method each. contract.py says what they promise."""
 
+from nameko.timer import timer
+
 from booking_svc import domain
 from booking_svc.contract import (
     Availability,
@@ -15,6 +17,9 @@ from booking_svc.dependencies import StoresProvider
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
 from rabbitmq.outbox import Envelope
 from rabbitmq.times import from_wire
+
+#: Seconds between two looks for confirmations that have had no effect.
+SWEEP = 5
 
 
 class BookingService:
@@ -83,6 +88,10 @@ class BookingService:
     def ping(self) -> str:
         self.stores.ping()
         return "pong"
+
+    @timer(interval=SWEEP)
+    def tell_overdue_confirmations(self) -> None:
+        self.stores.confirmations.tell_overdue()
 
     @event_handler("booking_svc", "booking_cancelled")
     def release_tickets(self, event: Envelope) -> None:

@@ -24,6 +24,8 @@ from rabbitmq.names import PROGRAMS
 
 START_SECONDS = 100
 STOP_SECONDS = 15
+#: Seconds after which a confirmation without effect is told again.
+OVERDUE = "5"
 
 #: What a developer may have exported for a stack of their own, or `make test` for its commands.
 NOT_OURS = {
@@ -106,7 +108,14 @@ class LocalStack:
 def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
     """This process' environment without what belongs to another stack, and with what makes this one."""
     kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    return {**kept, "DATA_DIR": str(data_dir), "PORT": str(port), "RATELIMIT_ENABLED": "false", **more}
+    return {
+        **kept,
+        "DATA_DIR": str(data_dir),
+        "PORT": str(port),
+        "RATELIMIT_ENABLED": "false",
+        "CONFIRMATION_OVERDUE": OVERDUE,
+        **more,
+    }
 
 
 def free_port() -> int:

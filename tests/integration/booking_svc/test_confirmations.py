@@ -1,0 +1,119 @@
+"""Confirmations that have had no effect, on a real MongoDB."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from booking_svc.bookings import Bookings
+from booking_svc.confirmations import LONGEST_PAUSE, Confirmations
+from booking_svc.domain import BookingDocument
+from rabbitmq.database import Document
+from tests.unit.booking_svc.bookings_contract import cancel
+from tests.unit.booking_svc.concerts import draft, terms
+
+OVERDUE = timedelta(minutes=10)
+MOMENT = timedelta(seconds=1)
+
+
+@pytest.fixture
+def stored(new_database: Callable[[], Database[Document]]) -> Collection[Document]:
+    return new_database()["bookings"]
+
+
+@pytest.fixture
+def bookings(stored: Collection[Document]) -> Bookings:
+    return Bookings(stored.database)
+
+
+@pytest.fixture
+def confirmations(bookings: Bookings) -> Confirmations:
+    return Confirmations(bookings, OVERDUE)
+
+
+@pytest.fixture
+def booking(bookings: Bookings, stored: Collection[Document]) -> BookingDocument:
+    """A booking whose event is published."""
+    return published(stored, bookings.confirm(draft(terms("c1"), "standing:1"), "r1"))
+
+
+def published(stored: Collection[Document], booking: BookingDocument) -> BookingDocument:
+    """The booking, once the relay was there; *booking* has the event that was published."""
+    stored.update_one({"_id": booking["_id"]}, {"$set": {"outbox": []}})
+    return booking
+
+
+def told(stored: Collection[Document], booking: BookingDocument) -> list[dict[str, Any]]:
+    """What the relay finds; afterwards it is gone."""
+    found = stored.find_one_and_update({"_id": booking["_id"]}, {"$set": {"outbox": []}})
+    assert found is not None
+    return list(found["outbox"])
+
+
+def test_confirmation_without_effect_is_told_again_as_the_same_event(
+    confirmations: Confirmations, stored: Collection[Document], booking: BookingDocument
+) -> None:
+    overdue_at = booking["confirmed_at"] + OVERDUE
+    assert confirmations.tell_overdue(overdue_at - MOMENT) == 0
+    assert confirmations.tell_overdue(overdue_at) == 1
+    (first,), (again,) = booking["outbox"], told(stored, booking)
+    for field in ("event_id", "source", "type", "seq"):
+        assert again[field] == first[field]
+    assert again["data"]["booking"]["tickets"] == first["data"]["booking"]["tickets"]
+    assert again["request_id"] == "r1"
+    assert again["data"]["user_id"] == first["data"]["user_id"]
+
+
+def test_it_is_told_ever_more_rarely_and_at_least_once_a_day(
+    confirmations: Confirmations, stored: Collection[Document], booking: BookingDocument
+) -> None:
+    now, pauses = booking["confirmed_at"] + OVERDUE, []
+    for _ in range(10):
+        assert confirmations.tell_overdue(now) == 1
+        told(stored, booking)
+        found = stored.find_one({"_id": booking["_id"]})
+        assert found is not None
+        next_telling = found["confirmation_mail"]["next_telling"]
+        assert confirmations.tell_overdue(next_telling - MOMENT) == 0
+        pauses.append(next_telling - now)
+        now = next_telling
+    assert pauses == [min(OVERDUE * 2**n, LONGEST_PAUSE) for n in range(1, 11)]
+
+
+@pytest.mark.parametrize("change", ["sent", "failed", "cancelled", "not yet published"])
+def test_what_has_ended_or_is_about_to_be_told_is_left_alone(
+    change: str,
+    bookings: Bookings,
+    confirmations: Confirmations,
+    stored: Collection[Document],
+    booking: BookingDocument,
+) -> None:
+    if change == "cancelled":
+        cancel(bookings, booking)
+        told(stored, booking)
+    elif change == "not yet published":
+        stored.update_one({"_id": booking["_id"]}, {"$set": {"outbox": booking["outbox"]}})
+    else:
+        stored.update_one({"_id": booking["_id"]}, {"$set": {"confirmation_mail.state": change}})
+    assert confirmations.tell_overdue(booking["confirmed_at"] + OVERDUE * 2) == 0
+
+
+def test_of_many_processes_one_tells(
+    bookings: Bookings, stored: Collection[Document], booking: BookingDocument
+) -> None:
+    now: datetime = booking["confirmed_at"] + OVERDUE
+    with ThreadPoolExecutor(8) as pool:
+        times = list(pool.map(lambda _: Confirmations(bookings, OVERDUE).tell_overdue(now), range(8)))
+    assert sum(times) == 1
+    assert len(told(stored, booking)) == 1
+
+
+def test_a_look_uses_its_index(stored: Collection[Document], bookings: Bookings, booking: BookingDocument) -> None:
+    explained = stored.find(
+        {"status": "confirmed", "confirmation_mail.state": "queued", "confirmed_at": {"$lte": booking["confirmed_at"]}}
+    ).sort("confirmed_at", 1)
+    assert "confirmations_awaited" in str(explained.explain()["queryPlanner"]["winningPlan"])
