@@ -5,6 +5,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from pymongo.database import Database
 from redis import Redis
+from redis.exceptions import RedisError
 
 from auth_svc import passwords, sessions
 from auth_svc.contract import EmailTaken
@@ -23,13 +24,16 @@ class Stores:
         self.users = Users(mongo)
         self.sessions = Sessions(redis)
 
-    def ping(self) -> None:
-        """
-        Raises:
-            RedisError, PyMongoError: a server does not answer.
-        """
-        self._redis.ping()
-        database.ping(self._mongo)
+    def ping(self) -> dict[str, str]:
+        """The state of each server."""
+        return {"sessions": self._redis_state(), "mongodb": database.state(self._mongo)}
+
+    def _redis_state(self) -> str:
+        try:
+            self._redis.ping()
+        except RedisError:
+            return "does not answer"
+        return "ok"
 
     def ensure_admin(self, email: str, password: str) -> None:
         """The first admin exists; one who is there keeps their password."""

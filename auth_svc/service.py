@@ -53,9 +53,8 @@ class AuthService:
         return Contact(email=user["email"], name=user["name"])
 
     @rpc
-    def ping(self) -> str:
-        self.stores.ping()
-        return "pong"
+    def ping(self) -> dict[str, str]:
+        return self.stores.ping()
 
     def _begin_session(self, user: UserDocument, device: str) -> Login:
         return Login(user=as_user(user), session=self.stores.sessions.begin(user["_id"], user["roles"], device))

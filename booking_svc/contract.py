@@ -278,8 +278,8 @@ class BookingService(Protocol):
             ConcertNotFound
         """
 
-    def ping(self) -> str:
-        """Answers "pong" when the service's own servers answer."""
+    def ping(self) -> dict[str, str]:
+        """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 
 
 class Refusal(Exception):

@@ -6,6 +6,7 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from pymongo.database import Database
 from redis import Redis
+from redis.exceptions import RedisError
 
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
@@ -34,13 +35,16 @@ class Stores:
         self.confirmations = Confirmations(self.bookings, overdue)
         self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 
-    def ping(self) -> None:
-        """
-        Raises:
-            RedisError, PyMongoError: a server does not answer.
-        """
-        self._redis.ping()
-        database.ping(self._mongo)
+    def ping(self) -> dict[str, str]:
+        """The state of each server."""
+        return {"inventory": self._redis_state(), "mongodb": database.state(self._mongo)}
+
+    def _redis_state(self) -> str:
+        try:
+            self._redis.ping()
+        except RedisError:
+            return "does not answer"
+        return "ok"
 
 
 class StoresProvider(DependencyProvider):

@@ -85,9 +85,8 @@ class BookingService:
         return self.stores.inventory.seats(concert_id, known)
 
     @rpc
-    def ping(self) -> str:
-        self.stores.ping()
-        return "pong"
+    def ping(self) -> dict[str, str]:
+        return self.stores.ping()
 
     @timer(interval=SWEEP)
     def tell_overdue_confirmations(self) -> None:

@@ -160,8 +160,8 @@ class ConcertService(Protocol):
     def list_concerts(self, limit: int, cursor: str | None) -> ConcertPage:
         """Published concerts, the next first."""
 
-    def ping(self) -> str:
-        """Answers "pong" when the service's own servers answer."""
+    def ping(self) -> dict[str, str]:
+        """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 
 
 class Refusal(Exception):

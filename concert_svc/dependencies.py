@@ -18,12 +18,9 @@ class Stores:
         self._mongo = mongo
         self.concerts = Concerts(mongo)
 
-    def ping(self) -> None:
-        """
-        Raises:
-            PyMongoError: the server does not answer.
-        """
-        database.ping(self._mongo)
+    def ping(self) -> dict[str, str]:
+        """The state of each server."""
+        return {"mongodb": database.state(self._mongo)}
 
 
 class StoresProvider(DependencyProvider):

@@ -65,9 +65,8 @@ class ConcertService:
         return ConcertPage(items=[domain.as_concert(c) for c in page.documents], next_cursor=page.next_cursor)
 
     @rpc
-    def ping(self) -> str:
-        self.stores.ping()
-        return "pong"
+    def ping(self) -> dict[str, str]:
+        return self.stores.ping()
 
     @event_handler("concert_svc", "concert_starting")
     def close_sales(self, event: Envelope) -> None:

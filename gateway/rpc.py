@@ -141,8 +141,14 @@ class RpcClient:
 
     def is_connected(self) -> bool:
         """Whether the broker takes our requests now."""
+        return self.state() == "ok"
+
+    def state(self) -> str:
+        """`ok`; `blocked`, when the broker has an alarm and takes nothing; `does not answer`."""
         self._start()
-        return self._connected.wait(CONNECTING) and not self._blocked
+        if not self._connected.wait(CONNECTING):
+            return "does not answer"
+        return "blocked" if self._blocked else "ok"
 
     def close(self) -> None:
         """Give up the connection; calls in flight fail."""

@@ -14,8 +14,8 @@ class ConfirmationSent(TypedDict):
 class MailerService(Protocol):
     """The RPC methods."""
 
-    def ping(self) -> str:
-        """Answers "pong" when the service's own servers answer."""
+    def ping(self) -> dict[str, str]:
+        """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 
 
 class Refusal(Exception):

@@ -32,12 +32,9 @@ class PostOffice:
         """
         self._server.send(mail.confirmation(booking, contact, entry["message_id"], self._sender, datetime.now(UTC)))
 
-    def ping(self) -> None:
-        """
-        Raises:
-            PyMongoError: the ledger does not answer. (A silent mail server delays mails; it stops nobody.)
-        """
-        database.ping(self._mongo)
+    def ping(self) -> dict[str, str]:
+        """The state of the ledger. (A silent mail server delays mails; it stops nobody.)"""
+        return {"mongodb": database.state(self._mongo)}
 
 
 class PostOfficeProvider(DependencyProvider):

@@ -41,9 +41,8 @@ class MailerService:
         self._record_sent(entry)
 
     @rpc
-    def ping(self) -> str:
-        self.post_office.ping()
-        return "pong"
+    def ping(self) -> dict[str, str]:
+        return self.post_office.ping()
 
     def _record_sent(self, entry: Entry) -> None:
         now = datetime.now(UTC)

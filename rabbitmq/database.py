@@ -13,7 +13,7 @@ import pymongo
 from pymongo import ASCENDING, IndexModel, MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -22,6 +22,8 @@ from rabbitmq.times import from_wire, to_wire
 Document = dict[str, Any]
 #: Milliseconds until a silent server is a fault. Below a caller's patience.
 PATIENCE = 2500
+#: Seconds until a server that is asked for its state counts as silent.
+CHECKING = 1.0
 #: Seconds for building indexes at start.
 PREPARING = 60
 NAMESPACE_EXISTS = 48
@@ -115,9 +117,12 @@ def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
         return None
 
 
-def ping(database: Database[Document]) -> None:
-    """
-    Raises:
-        pymongo.errors.PyMongoError: there is no primary to write to.
-    """
-    database.client.admin.command("ping")
+def state(database: Database[Document]) -> str:
+    """`ok`; `no primary`, when there is nobody to write to; `does not answer`. Known within a second."""
+    try:
+        with pymongo.timeout(CHECKING):
+            database.client.admin.command("ping")
+    except PyMongoError:
+        servers = database.client.topology_description.server_descriptions().values()
+        return "no primary" if any(server.is_server_type_known for server in servers) else "does not answer"
+    return "ok"

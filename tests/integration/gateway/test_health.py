@@ -55,6 +55,8 @@ def test_gateway_without_its_broker_lives_and_says_within_three_seconds_that_it_
     assert answer.status_code == 503
     checks = answer.json["checks"]
     assert checks.pop("sessions") == "ok"
+    assert {checks.pop(server) for server in ("mongodb", "inventory")} == {"unknown"}
+    assert checks.keys() == {"rabbitmq", "auth_svc", "concert_svc", "booking_svc", "mailer_svc"}
     assert set(checks.values()) == {"does not answer"}
 
 
