@@ -8,8 +8,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from auth_svc import passwords, sessions
+from auth_svc.audit_log import AuditLog
 from auth_svc.contract import EmailTaken
 from auth_svc.sessions import Sessions
+from auth_svc.tries import Tries
 from auth_svc.users import Users
 from rabbitmq import database
 from rabbitmq.database import Document
@@ -18,11 +20,13 @@ from rabbitmq.database import Document
 class Stores:
     """The service's servers, opened once per process."""
 
-    def __init__(self, mongo: Database[Document], redis: Redis) -> None:
+    def __init__(self, mongo: Database[Document], redis: Redis, limit_addresses: bool = True) -> None:
         self._mongo = mongo
         self._redis = redis
         self.users = Users(mongo)
         self.sessions = Sessions(redis)
+        self.tries = Tries(redis, limit_addresses)
+        self.audit_log = AuditLog(mongo)
 
     def ping(self) -> dict[str, str]:
         """The state of each server."""
@@ -39,7 +43,9 @@ class Stores:
         """The first admin exists; one who is there keeps their password."""
         if self.users.with_email(email) is None:
             try:
-                self.users.add(email, "Administrator", passwords.hash_password(password), ["customer", "admin"])
+                self.users.add_verified(
+                    email, "Administrator", passwords.hash_password(password), ["customer", "admin"]
+                )
             except EmailTaken:  # another process was faster
                 pass
 
@@ -50,7 +56,9 @@ class StoresProvider(DependencyProvider):
     def setup(self) -> None:
         config = self.container.config
         self._stores = Stores(
-            database.connect(config["MONGO_URI"], "auth_svc"), sessions.connect(config["SESSION_REDIS_URL"])
+            database.connect(config["MONGO_URI"], "auth_svc"),
+            sessions.connect(config["SESSION_REDIS_URL"]),
+            limit_addresses=str(config.get("RATELIMIT_ENABLED", "")).lower() != "false",
         )
         if config["ADMIN_EMAIL"] and config["ADMIN_PASSWORD"]:
             self._stores.ensure_admin(config["ADMIN_EMAIL"], config["ADMIN_PASSWORD"])

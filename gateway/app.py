@@ -3,10 +3,23 @@
 from typing import Any
 
 from flask import Flask
-from flask_jwt_extended import JWTManager
+from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import bodies, config, errors, headers, negotiation, openapi, services, sessions
-from gateway.routes import auth, bookings, catalogue, concerts, docs, health, holds, me, users
+from gateway import (
+    bodies,
+    config,
+    denials,
+    errors,
+    headers,
+    limits,
+    negotiation,
+    openapi,
+    services,
+    sessions,
+    tokens,
+)
+from gateway.access import declared
+from gateway.routes import audit_log, auth, bookings, catalogue, concerts, docs, health, holds, me, users
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq.names import outlet
@@ -18,6 +31,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
 
     Raises:
         MissingSetting: a setting it cannot do without is missing; it says which.
+        UndeclaredRoute: a route does not say who may call it.
     """
     app = Flask(__name__, static_folder=None)
     app.config.update(settings or config.from_environment())
@@ -30,14 +44,25 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.extensions["seat_maps"] = SeatMaps()
     app.extensions["sessions"] = sessions.connect(app.config["SESSION_REDIS_URL"])
 
-    JWTManager(app)
+    tokens.register(app)
     errors.register(app)
+    denials.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, holds, bookings, health, docs, catalogue):
+    for module in (auth, me, users, concerts, holds, bookings, audit_log, health, docs, catalogue):
         api.register_blueprint(module.blueprint)
     app.extensions["openapi"] = openapi.complete(app, api)
 
+    for view in app.view_functions.values():
+        declared(view)
+
     headers.register(app)
+    app.before_request(sessions.recognise)
+    limits.register(app)  # between the two: a user is counted as such, and so is whoever is refused
+    app.before_request(sessions.admit)
     app.before_request(bodies.check_length)
     negotiation.register(app)
+    if app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=app.config["TRUSTED_PROXIES"], x_proto=app.config["TRUSTED_PROXIES"]
+        )
     return app

@@ -1,4 +1,4 @@
-"""The blueprint of every noun: flask-smorest's, reading JSON as JSON is meant."""
+"""The blueprint of every noun: flask-smorest's, reading JSON as JSON is meant, and serving what says for whom it is."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,6 +7,7 @@ import flask_smorest
 from flask import Request, abort
 from webargs.flaskparser import FlaskParser
 
+from gateway.access import declared
 from gateway.bodies import check_depth
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -42,5 +43,19 @@ class Blueprint(flask_smorest.Blueprint):
         def decorate(view: View) -> View:
             view.refusals = errors  # type: ignore[attr-defined]  # functools.wraps carries it outwards
             return view
+
+        return decorate
+
+    def route(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """
+        Serve a view, and tell in the OpenAPI document who may call it.
+
+        Raises:
+            UndeclaredRoute: the view does not say it.
+        """
+        register = super().route(rule, **options)
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            return register(self.doc(**declared(view).as_openapi())(view))
 
         return decorate

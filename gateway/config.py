@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from limits import parse_many
+
 MINIMUM_SECRET = 32  #: bytes
 LARGEST_BODY = 64 * 1024  #: bytes
 INTRODUCTION = Path(__file__).with_name("introduction.txt")
@@ -13,7 +15,7 @@ ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?\Z")
 
 
 class MissingSetting(Exception):
-    """A setting the gateway cannot do without is missing or too weak."""
+    """A setting the gateway cannot do without is missing, too weak, or makes no sense."""
 
 
 def from_environment() -> dict[str, Any]:
@@ -23,29 +25,43 @@ def from_environment() -> dict[str, Any]:
     Raises:
         MissingSetting: names the variable.
     """
-    secret = _required("JWT_SECRET_KEY")
-    if len(secret) < MINIMUM_SECRET:
-        raise MissingSetting(f"JWT_SECRET_KEY needs at least {MINIMUM_SECRET} characters")
     return {
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),
         "MAX_CONTENT_LENGTH": LARGEST_BODY,
         "CORS_ORIGINS": _origins(),
-        "JWT_SECRET_KEY": secret,
+        "JWT_SECRET_KEYS": _keys(),
         "JWT_ALGORITHM": "HS256",
         "JWT_DECODE_ALGORITHMS": ["HS256"],
         "JWT_ENCODE_ISSUER": "concert-tickets",
         "JWT_DECODE_ISSUER": "concert-tickets",
         "JWT_ENCODE_AUDIENCE": "concert-tickets-api",
         "JWT_DECODE_AUDIENCE": "concert-tickets-api",
+        "JWT_COOKIE_CSRF_PROTECT": False,  # no token is ever in a cookie
         "JWT_ACCESS_TOKEN_EXPIRES": timedelta(minutes=15),
         "JWT_REFRESH_TOKEN_EXPIRES": timedelta(days=30),
+        "TRUSTED_PROXIES": _proxies(),
+        "RATELIMIT_ENABLED": os.environ.get("RATELIMIT_ENABLED", "").lower() != "false",
+        # How often a user, or an address without one, may ask; `accounts`: what costs a password's hash or a mail.
+        "RATES": {
+            "reads": _rate("RATELIMIT_READS", "1200 per minute"),
+            "writes": _rate("RATELIMIT_WRITES", "300 per minute"),
+            "accounts": _rate("RATELIMIT_ACCOUNTS", "120 per minute"),
+        },
         "API_TITLE": "Concert tickets",
         "API_VERSION": "1.0",
         "OPENAPI_VERSION": "3.1.0",
         "API_SPEC_OPTIONS": {
             "info": {"description": INTRODUCTION.read_text()},
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+            "components": {
+                "securitySchemes": {
+                    name: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}
+                    for name, description in (
+                        ("bearer", "An access token."),
+                        ("refresh_token", "A refresh token, good once."),
+                    )
+                }
+            },
         },
     }
 
@@ -62,6 +78,33 @@ def _origins() -> list[str]:
         if not ORIGIN.match(origin):
             raise MissingSetting(f"CORS_ORIGINS: {origin} is no origin such as https://shop.example.org")
     return origins
+
+
+def _keys() -> list[str]:
+    """The key to sign tokens with, and the one before it, whose tokens are accepted while they last."""
+    keys = [_required("JWT_SECRET_KEY")]
+    if os.environ.get("JWT_PREVIOUS_SECRET_KEY"):
+        keys.append(os.environ["JWT_PREVIOUS_SECRET_KEY"])
+    for name, key in zip(("JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY"), keys, strict=False):
+        if len(key) < MINIMUM_SECRET:
+            raise MissingSetting(f"{name} needs at least {MINIMUM_SECRET} characters")
+    return keys
+
+
+def _rate(name: str, default: str) -> str:
+    rate = os.environ.get(name) or default
+    try:
+        parse_many(rate)
+    except ValueError as error:
+        raise MissingSetting(f"{name} is no rate such as `{default}`") from error
+    return rate
+
+
+def _proxies() -> int:
+    number = os.environ.get("TRUSTED_PROXIES") or "0"
+    if number not in map(str, range(10)):
+        raise MissingSetting("TRUSTED_PROXIES is how many proxies there are in front, 0 to 9")
+    return int(number)
 
 
 def _required(name: str) -> str:

@@ -36,11 +36,15 @@ class NoSuchFile(Exception):
     """There is nothing at this address, or it is not yours."""
 
 
+class RateLimited(Exception):
+    """There were too many requests; Retry-After tells when the next one is welcome."""
+
+
 class IdempotencyKeyMissing(Exception):
     """This request needs an Idempotency-Key header: a new random text for each purchase, the same for its retries."""
 
 
-#: Seconds until a client may try again, for those answers that are worth it.
+#: Seconds until a client may try again, for those answers that are worth it and do not say it themselves.
 RETRY_AFTER = {"unavailable": 1, "request_in_progress": 1}
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
@@ -50,6 +54,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     auth.BadCredentials: (401, "bad_credentials"),
     Forbidden: (403, "forbidden"),
     NoSuchFile: (404, "not_found"),
+    auth.SessionNotFound: (404, "not_found"),
     auth.UserNotFound: (404, "not_found"),
     concert.ConcertNotFound: (404, "not_found"),
     booking.ConcertNotFound: (404, "not_found"),
@@ -68,10 +73,14 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     booking.NotCancellable: (409, "not_cancellable"),
     booking.RequestInProgress: (409, "request_in_progress"),
     concert.StartsTooSoon: (422, "starts_too_soon"),
+    auth.WeakPassword: (422, "invalid"),
+    auth.InvalidToken: (422, "invalid"),
     booking.UnknownTicketType: (422, "invalid"),
     booking.UnknownSeat: (422, "invalid"),
     booking.IdempotencyKeyReused: (422, "idempotency_key_reused"),
     IdempotencyKeyMissing: (400, "idempotency_key_missing"),
+    auth.TooManyTries: (429, "rate_limited"),
+    RateLimited: (429, "rate_limited"),
     Unavailable: (503, "unavailable"),
     RedisError: (503, "unavailable"),
 }
@@ -82,6 +91,15 @@ ITEM_ERRORS: dict[type[Exception], str] = {
     booking.UnknownSeat: "There is no seat {}.",
     booking.SoldOut: "There are not enough tickets of {} left.",
     booking.TicketsUnavailable: "{} is not available.",
+}
+
+#: Refusals that say in their first argument after how many seconds a client may try again.
+WAITS = (auth.TooManyTries, RateLimited)
+
+#: What is wrong with a password, by WeakPassword's second argument; the first is the field.
+WEAKNESSES = {
+    "common": "Is among the passwords that are guessed first.",
+    "contains_address": "Must not contain your e-mail address, or its name.",
 }
 
 #: What services may answer with.
@@ -190,16 +208,28 @@ class ProblemApi(Api):
 def register(app: Flask) -> None:
     """Answer the errors of TABLE, and a mistake of ours, as problems."""
     for error in TABLE:
-        app.register_error_handler(error, _refuse)
+        app.register_error_handler(error, refuse)
     app.register_error_handler(RemoteError, _apologise)
 
 
-def _refuse(error: Exception) -> Response:
+def refuse(error: Exception) -> Response:
+    """The answer to a request that is refused with *error*, one of TABLE."""
     kind = next(cls for cls in type(error).__mro__ if cls in TABLE)
     status, code = TABLE[kind]
     if code == "unavailable":
         return problem(status, code, _meaning(Unavailable))
-    return problem(status, code, _meaning(kind), _by_item(error))
+    answer = problem(status, code, _meaning(kind), _by_item(error) or _by_name(error))
+    if isinstance(error, WAITS):
+        answer.headers["Retry-After"] = str(error.args[0])
+    return answer
+
+
+def _by_name(error: Exception) -> dict[str, list[str]] | None:
+    """What is wrong with which field, where only the service could tell."""
+    if isinstance(error, auth.WeakPassword) and len(error.args) == 2:
+        field, weakness = error.args
+        return {field: [WEAKNESSES[weakness]]}
+    return {"token": [_meaning(auth.InvalidToken)]} if isinstance(error, auth.InvalidToken) else None
 
 
 def _by_item(error: Exception) -> dict[str, list[str]] | None:

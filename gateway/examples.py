@@ -8,7 +8,7 @@ Document = dict[str, Any]
 ID = "6f1c2a9e4b7d4e0f8a3b5c7d9e1f2a3b"
 #: A word means the same wherever it is said; a field that is meant otherwise has an `example` in its metadata.
 BY_NAME: dict[str, Any] = {
-    **dict.fromkeys(("id", "user_id", "concert_id", "booking_id", "organiser_id"), ID),
+    **dict.fromkeys(("id", "user_id", "actor_id", "concert_id", "booking_id", "organiser_id"), ID),
     "access_token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2lnbmF0dXJl",
     "refresh_token": "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiI0MiJ9.c2lnbmF0dXJl",
     "expires_in": 900,
@@ -38,6 +38,9 @@ BY_NAME: dict[str, Any] = {
     "cursor": "eyJhIjoiMjAyNy0wMS0yMCJ9",
     "next_cursor": "eyJhIjoiMjAyNy0wMS0yMCJ9",
     "limit": 20,
+    "device": "Mozilla/5.0 (X11; Linux x86_64)",
+    "details": {"roles": ["customer", "organiser"]},
+    "request_id": "9f86d081884c4d63a1b2c3d4e5f60718",
     "checks": {"rabbitmq": "ok", "sessions": "ok"},
 }
 #: For fields whose form says enough; others give an `example` of their own.

@@ -1,28 +1,17 @@
-"""Who is asking: the access token (JWT) and its session in Redis, checked here without an RPC, failing closed."""
+"""Who is asking: the token's session in Redis, looked up here without an RPC, failing closed."""
 
-import functools
-from collections.abc import Callable
-from typing import NamedTuple, ParamSpec, TypeVar, cast
+import time
+from typing import NamedTuple, cast
 
-from flask import current_app, g
-from flask_jwt_extended import (
-    create_access_token,
-    create_refresh_token,
-    get_jwt,
-    get_jwt_identity,
-    verify_jwt_in_request,
-)
-from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import ExpiredSignatureError, PyJWTError
+from flask import current_app, g, request
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from auth_svc.contract import Login, Role, SessionEnded, session_key
+from auth_svc.contract import SessionEnded, session_key, sessions_key
+from gateway import tokens
+from gateway.access import Access, declared
 from gateway.errors import Forbidden, NotAuthenticated, TokenExpired
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Identity(NamedTuple):
@@ -33,11 +22,6 @@ class Identity(NamedTuple):
     roles: list[str]
 
 
-class TokenPair(NamedTuple):
-    access_token: str
-    refresh_token: str
-
-
 def connect(url: str) -> Redis:
     """The sessions' Redis: gives up within half a second and repeats nothing by itself."""
     return Redis.from_url(
@@ -45,35 +29,33 @@ def connect(url: str) -> Redis:
     )
 
 
-def tokens(login: Login) -> TokenPair:
-    """The tokens of a session. The refresh token's `jti` is the session's refresh id: good once."""
-    user_id, session = login["user"]["id"], login["session"]
-    claims = {"sid": session["id"]}
-    return TokenPair(
-        access_token=create_access_token(user_id, additional_claims=claims),
-        refresh_token=create_refresh_token(user_id, additional_claims={**claims, "jti": session["refresh_id"]}),
-    )
-
-
-def signed_in(*roles: Role) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def recognise() -> None:
     """
-    The route is for signed-in users, of one of *roles* if there are any; `identity()` tells who.
+    Before a request: find out who is asking, if the route wants to know. A refusal waits until requests are counted.
 
-    Raises (in the request):
-        NotAuthenticated, TokenExpired, SessionEnded, Forbidden, RedisError
+    Raises:
+        RedisError
     """
+    wanted = _access().token
+    if wanted == "access" or (wanted == "maybe" and "Authorization" in request.headers):
+        try:
+            g.identity = _identify(tokens.read())
+        except (NotAuthenticated, TokenExpired, SessionEnded) as refusal:
+            g.refusal = refusal
 
-    def decorate(view: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(view)
-        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            g.identity = _identify()
-            if roles and not set(roles) & set(g.identity.roles):
-                raise Forbidden
-            return view(*args, **kwargs)
 
-        return checked
+def admit() -> None:
+    """
+    Before a request, after `recognise`: let it through if its route allows it.
 
-    return decorate
+    Raises:
+        NotAuthenticated, TokenExpired, SessionEnded, Forbidden
+    """
+    if "refusal" in g:
+        raise g.refusal
+    roles = _access().roles
+    if roles and not set(roles) & set(identity().roles):
+        raise Forbidden
 
 
 def identity() -> Identity:
@@ -82,8 +64,8 @@ def identity() -> Identity:
 
 
 def identity_if_any() -> Identity | None:
-    """Who is asking, in a route for everybody; None without a token. A bad token is refused."""
-    return _identify() if _verify(optional=True) else None
+    """Who is asking, in a route that is `maybe_signed_in`; None without a token."""
+    return cast(Identity | None, g.get("identity"))
 
 
 def refresh_claims() -> tuple[str, str]:
@@ -93,31 +75,23 @@ def refresh_claims() -> tuple[str, str]:
     Raises:
         NotAuthenticated, TokenExpired
     """
-    _verify(refresh=True)
-    return _claim("sid"), _claim("jti")
+    claims = tokens.read(refresh=True)
+    return claims.session_id, claims.id
 
 
-def _identify() -> Identity:
-    _verify()
-    user_id, session_id = get_jwt_identity(), _claim("sid")
+def _access() -> Access:
+    if request.endpoint is None or request.method == "OPTIONS":  # Flask answers these itself, and tells nothing
+        return Access(None)
+    return declared(current_app.view_functions[request.endpoint])
+
+
+def _identify(claims: tokens.Claims) -> Identity:
+    """The session is looked up and noted as seen in one round trip; what has ended is not noted."""
     redis: Redis = current_app.extensions["sessions"]
-    owner, roles = cast(list[str | None], redis.hmget(session_key(session_id), "user_id", "roles"))
-    if owner is None or owner != user_id:
+    with redis.pipeline(transaction=False) as together:
+        together.hmget(session_key(claims.session_id), "user_id", "roles")
+        together.zadd(sessions_key(claims.user_id), {claims.session_id: int(time.time())}, xx=True, gt=True)
+        (owner, roles), _ = together.execute()
+    if owner is None or owner != claims.user_id:
         raise SessionEnded
-    return Identity(user_id, session_id, (roles or "").split())
-
-
-def _claim(name: str) -> str:
-    value = get_jwt().get(name)
-    if not isinstance(value, str):
-        raise NotAuthenticated
-    return value
-
-
-def _verify(refresh: bool = False, optional: bool = False) -> bool:
-    try:
-        return verify_jwt_in_request(refresh=refresh, optional=optional) is not None
-    except ExpiredSignatureError as error:
-        raise TokenExpired from error
-    except (JWTExtendedException, PyJWTError, UnicodeDecodeError, ValueError) as error:
-        raise NotAuthenticated from error
+    return Identity(claims.user_id, claims.session_id, (roles or "").split())

@@ -14,6 +14,7 @@ from rabbitmq.users import USERS, password_variable
 #: Each secret and how many random bytes it has; all but the admin's password, which a person types.
 LENGTHS = {
     "JWT_SECRET_KEY": 32,
+    "JWT_PREVIOUS_SECRET_KEY": 32,
     **{password_variable(user): 24 for user in USERS},
     "REDIS_PASSWORD": 24,
     "SESSION_REDIS_PASSWORD": 24,
@@ -38,11 +39,14 @@ def load(file: Path, environ: Mapping[str, str]) -> Secrets:
 
     The first admin (ADMIN_EMAIL, ADMIN_PASSWORD) and JWT_SECRET_KEY are taken from *environ* when
     they are set there, and remembered: the account that the first run created keeps its password.
+    Another JWT_SECRET_KEY makes the one before it the previous one, whose tokens are good while they last.
 
     Raises:
         StackFailed: one that is given holds a line break.
     """
     values = private_files.read_values(file)
+    if environ.get("JWT_SECRET_KEY") and values.get("JWT_SECRET_KEY", "") not in ("", environ["JWT_SECRET_KEY"]):
+        values["JWT_PREVIOUS_SECRET_KEY"] = values["JWT_SECRET_KEY"]
     for name in ("ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"):
         if environ.get(name):
             values[name] = environ[name]

@@ -16,14 +16,24 @@ from rabbitmq.names import RPC_EXCHANGE, SERVICES, events_exchange, outlet
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
     "gateway": {
         "auth_svc": (
+            "change_password",
+            "end_all_sessions",
+            "end_session",
             "get_profile",
+            "list_audit_entries",
+            "list_sessions",
             "login",
             "logout",
             "ping",
+            "record_denial",
             "refresh",
             "register",
+            "request_email_verification",
+            "request_password_reset",
+            "reset_password",
             "set_roles",
             "update_profile",
+            "verify_email",
         ),
         "concert_svc": (
             "create_concert",

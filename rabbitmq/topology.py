@@ -37,6 +37,7 @@ SUBSCRIPTIONS = (
     Subscription("booking_svc", "booking_cancelled", "booking_svc", "release_tickets"),
     Subscription("concert_svc", "concert_starting", "concert_svc", "close_sales"),
     Subscription("mailer_svc", "confirmation_sent", "booking_svc", "record_confirmation_mail"),
+    Subscription("auth_svc", "credentials_changed", "auth_svc", "end_older_sessions"),
 )
 
 
@@ -48,6 +49,7 @@ class OutboxPlace(NamedTuple):
 
 
 OUTBOXES = (
+    OutboxPlace("auth_svc", "users"),
     OutboxPlace("booking_svc", "bookings"),
     OutboxPlace("concert_svc", "concerts"),
     OutboxPlace("mailer_svc", "ledger"),

@@ -4,11 +4,12 @@ from typing import Any
 
 from booking_svc.contract import Booking, BookingPage
 from gateway import schemas
+from gateway.access import signed_in
 from gateway.blueprint import Blueprint
 from gateway.errors import IdempotencyKeyMissing
 from gateway.idempotency import key_header, required_key
 from gateway.services import services
-from gateway.sessions import identity, signed_in
+from gateway.sessions import identity
 
 blueprint = Blueprint("bookings", __name__, url_prefix="/v1/bookings", description=__doc__)
 
@@ -18,7 +19,7 @@ KEY_HEADER = key_header(
 
 
 @blueprint.post("")
-@blueprint.doc(security=[{"bearer": []}], parameters=[KEY_HEADER])
+@blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.arguments(schemas.NewBooking)
 @blueprint.response(
     201, schemas.Booking, headers={"Location": "Location", "Idempotency-Replayed": "Idempotency-Replayed"}
@@ -39,7 +40,6 @@ def book_tickets(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.arguments(schemas.PageArguments, location="query")
 @blueprint.response(200, schemas.BookingPage)
 @signed_in()
@@ -49,7 +49,6 @@ def list_bookings(page: dict[str, Any]) -> BookingPage:
 
 
 @blueprint.get("/<string:booking_id>")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(200, schemas.Booking)
 @signed_in()
 def get_booking(booking_id: str) -> Booking:
@@ -58,7 +57,6 @@ def get_booking(booking_id: str) -> Booking:
 
 
 @blueprint.post("/<string:booking_id>/cancel")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(200, schemas.Booking)
 @signed_in()
 def cancel_booking(booking_id: str) -> Booking:

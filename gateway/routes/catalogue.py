@@ -6,6 +6,7 @@ from http import HTTPStatus
 from flask import Response, render_template
 from markupsafe import Markup, escape
 
+from gateway.access import anyone
 from gateway.blueprint import Blueprint
 from gateway.catalogue import CODES
 from gateway.errors import meanings
@@ -18,6 +19,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none';
 
 @blueprint.get("/errors")
 @blueprint.response(200, {"type": "string"}, content_type="text/html")
+@anyone()
 def list_errors() -> Response:
     """Every code the API refuses with, generated from the table that refuses."""
     phrases = {status.value: status.phrase for status in HTTPStatus}

@@ -7,10 +7,11 @@ from flask import Response, current_app, request
 from booking_svc.contract import Availability, ConcertNotFound
 from concert_svc.contract import Concert, ConcertPage, NewConcert
 from gateway import schemas
+from gateway.access import anyone, maybe_signed_in, signed_in
 from gateway.blueprint import Blueprint
 from gateway.seat_maps import SeatMaps
 from gateway.services import services
-from gateway.sessions import identity, identity_if_any, signed_in
+from gateway.sessions import identity, identity_if_any
 from rabbitmq.errors import Unavailable
 
 blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", description=__doc__)
@@ -19,13 +20,13 @@ blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", descripti
 @blueprint.get("")
 @blueprint.arguments(schemas.PageArguments, location="query")
 @blueprint.response(200, schemas.ConcertPage)
+@anyone()
 def list_concerts(page: dict[str, Any]) -> ConcertPage:
     """Concerts on sale, the next first."""
     return services().concert.list_concerts(**page)
 
 
 @blueprint.post("")
-@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["organiser"]})
 @blueprint.arguments(schemas.NewConcert)
 @blueprint.response(201, schemas.Concert, headers={"Location": "Location"})
 @signed_in("organiser")
@@ -36,8 +37,8 @@ def create_concert(body: NewConcert) -> Any:
 
 
 @blueprint.get("/<string:concert_id>")
-@blueprint.doc(security=[{}, {"bearer": []}])
 @blueprint.response(200, schemas.Concert)
+@maybe_signed_in()
 def get_concert(concert_id: str) -> Concert:
     """One concert. With a token, an organiser sees their own drafts too."""
     viewer = identity_if_any()
@@ -46,6 +47,7 @@ def get_concert(concert_id: str) -> Concert:
 
 @blueprint.get("/<string:concert_id>/availability")
 @blueprint.response(200, schemas.Availability)
+@anyone()
 def get_availability(concert_id: str) -> Availability:
     """How many tickets are left. It may lag; only booking decides."""
     return services().booking.get_availability(concert_id=concert_id)
@@ -54,6 +56,7 @@ def get_availability(concert_id: str) -> Availability:
 @blueprint.get("/<string:concert_id>/seats")
 @blueprint.response(200, schemas.SeatMap)
 @blueprint.refuses(ConcertNotFound, Unavailable)
+@anyone()
 def get_seats(concert_id: str) -> Response:
     """The state of every reserved seat, in one answer with an ETag. It may lag; only holding and booking decide."""
     maps: SeatMaps = current_app.extensions["seat_maps"]
@@ -61,7 +64,6 @@ def get_seats(concert_id: str) -> Response:
 
 
 @blueprint.post("/<string:concert_id>/publish")
-@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["organiser"]})
 @blueprint.response(200, schemas.Concert)
 @signed_in("organiser")
 def publish_concert(concert_id: str) -> Concert:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import flask_swagger_ui
 from flask import Response, current_app, jsonify, render_template, request
 
+from gateway.access import anyone
 from gateway.blueprint import Blueprint
 from gateway.errors import NoSuchFile
 
@@ -37,6 +38,7 @@ class File(NamedTuple):
 
 @blueprint.get("/openapi.json")
 @blueprint.response(200, {"type": "object"})
+@anyone()
 def get_document() -> Response:
     """This document."""
     return jsonify(current_app.extensions["openapi"])
@@ -44,6 +46,7 @@ def get_document() -> Response:
 
 @blueprint.get("/docs")
 @blueprint.response(200, {"type": "string"}, content_type="text/html")
+@anyone()
 def show_docs() -> Response:
     """The page you are perhaps looking at: read about each route, log in, and try it."""
     return Response(render_template("docs.html.j2"), headers={"Content-Security-Policy": POLICY})
@@ -52,6 +55,7 @@ def show_docs() -> Response:
 @blueprint.get("/docs/<string:file>")
 @blueprint.response(200, {"type": "string"}, content_type="*/*")
 @blueprint.refuses(NoSuchFile)
+@anyone()
 def get_docs_file(file: str) -> Response:
     """A script, a style sheet or a picture of that page."""
     if file not in FILES:

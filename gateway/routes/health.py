@@ -6,6 +6,7 @@ from flask import current_app
 from redis.exceptions import RedisError
 
 from gateway import schemas
+from gateway.access import anyone
 from gateway.blueprint import Blueprint
 from gateway.rpc import RemoteError, RpcClient
 from gateway.services import context
@@ -23,6 +24,7 @@ OK, SILENT, UNKNOWN = "ok", "does not answer", "unknown"
 
 @blueprint.get("/live")
 @blueprint.response(200, schemas.Health)
+@anyone()
 def live() -> dict[str, Any]:
     """The process answers."""
     return {"status": "live", "checks": {}}
@@ -31,6 +33,7 @@ def live() -> dict[str, Any]:
 @blueprint.get("/ready")
 @blueprint.response(200, schemas.Health)
 @blueprint.alt_response(503, schema=schemas.Health, description="Something needed does not answer")
+@anyone()
 def ready() -> tuple[dict[str, Any], int]:
     """Every part that a booking needs answers: each service, and each server behind them."""
     client: RpcClient = current_app.extensions["rpc"]

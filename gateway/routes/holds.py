@@ -4,10 +4,11 @@ from typing import Any
 
 from booking_svc.contract import Hold
 from gateway import schemas
+from gateway.access import signed_in
 from gateway.blueprint import Blueprint
 from gateway.idempotency import key_header, key_or_new
 from gateway.services import services
-from gateway.sessions import identity, signed_in
+from gateway.sessions import identity
 
 blueprint = Blueprint("holds", __name__, url_prefix="/v1/holds", description=__doc__)
 
@@ -15,7 +16,7 @@ KEY_HEADER = key_header(False, "A random text. A request repeated with the same 
 
 
 @blueprint.post("")
-@blueprint.doc(security=[{"bearer": []}], parameters=[KEY_HEADER])
+@blueprint.doc(parameters=[KEY_HEADER])
 @blueprint.arguments(schemas.NewHold)
 @blueprint.response(201, schemas.Hold, headers={"Location": "Location"})
 @signed_in()
@@ -26,7 +27,6 @@ def hold_tickets(body: dict[str, Any]) -> Any:
 
 
 @blueprint.get("/<string:hold_id>")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(200, schemas.Hold)
 @signed_in()
 def get_hold(hold_id: str) -> Hold:
@@ -35,7 +35,6 @@ def get_hold(hold_id: str) -> Hold:
 
 
 @blueprint.post("/<string:hold_id>/extend")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(200, schemas.Hold)
 @signed_in()
 def extend_hold(hold_id: str) -> Hold:
@@ -44,7 +43,6 @@ def extend_hold(hold_id: str) -> Hold:
 
 
 @blueprint.delete("/<string:hold_id>")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(204)
 @signed_in()
 def release_hold(hold_id: str) -> None:

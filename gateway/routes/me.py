@@ -1,18 +1,19 @@
-"""One's own profile."""
+"""One's own profile, password and sessions."""
 
 from typing import Any
 
 from auth_svc.contract import User
 from gateway import schemas
+from gateway.access import signed_in
 from gateway.blueprint import Blueprint
+from gateway.origin import origin
 from gateway.services import services
-from gateway.sessions import identity, signed_in
+from gateway.sessions import identity
 
 blueprint = Blueprint("me", __name__, url_prefix="/v1/me", description=__doc__)
 
 
 @blueprint.get("")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.response(200, schemas.User)
 @signed_in()
 def get_profile() -> User:
@@ -21,10 +22,43 @@ def get_profile() -> User:
 
 
 @blueprint.patch("")
-@blueprint.doc(security=[{"bearer": []}])
 @blueprint.arguments(schemas.ProfileChange)
 @blueprint.response(200, schemas.User)
 @signed_in()
 def update_profile(body: dict[str, Any]) -> User:
     """Change your name."""
     return services().auth.update_profile(user_id=identity().user_id, name=body["name"])
+
+
+@blueprint.put("/password")
+@blueprint.arguments(schemas.PasswordChange)
+@blueprint.response(204)
+@signed_in(rate="accounts")
+def change_password(body: dict[str, Any]) -> None:
+    """Change your password. All your sessions end, this one too: log in again with the new one."""
+    services().auth.change_password(user_id=identity().user_id, **body, origin=origin())
+
+
+@blueprint.get("/sessions")
+@blueprint.response(200, schemas.Sessions)
+@signed_in()
+def list_sessions() -> dict[str, Any]:
+    """Where you are logged in, the session last seen first."""
+    found = services().auth.list_sessions(user_id=identity().user_id)
+    return {"items": [{**session, "current": session["id"] == identity().session_id} for session in found]}
+
+
+@blueprint.delete("/sessions")
+@blueprint.response(204)
+@signed_in()
+def end_all_sessions() -> None:
+    """Log out everywhere, here too, at once."""
+    services().auth.end_all_sessions(user_id=identity().user_id, origin=origin())
+
+
+@blueprint.delete("/sessions/<string:session_id>")
+@blueprint.response(204)
+@signed_in()
+def end_session(session_id: str) -> None:
+    """Log out one of your sessions, at once."""
+    services().auth.end_session(user_id=identity().user_id, session_id=session_id, origin=origin())

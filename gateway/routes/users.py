@@ -4,18 +4,19 @@ from typing import Any
 
 from auth_svc.contract import User
 from gateway import schemas
+from gateway.access import signed_in
 from gateway.blueprint import Blueprint
+from gateway.origin import origin
 from gateway.services import services
-from gateway.sessions import signed_in
+from gateway.sessions import identity
 
 blueprint = Blueprint("users", __name__, url_prefix="/v1/users", description=__doc__)
 
 
 @blueprint.put("/<string:user_id>/roles")
-@blueprint.doc(security=[{"bearer": []}], **{"x-roles": ["admin"]})
 @blueprint.arguments(schemas.Roles)
 @blueprint.response(200, schemas.User)
 @signed_in("admin")
 def set_roles(body: dict[str, Any], user_id: str) -> User:
     """Give a user these roles. Their sessions end: they log in again with the new ones."""
-    return services().auth.set_roles(user_id=user_id, roles=body["roles"])
+    return services().auth.set_roles(user_id=user_id, roles=body["roles"], actor_id=identity().user_id, origin=origin())

@@ -67,8 +67,17 @@ def test_a_refresh_token_is_good_once(box: Box) -> None:
     assert first.status_code == 200
     renewed = {"Authorization": f"Bearer {first.json()['access_token']}"}
     assert box.http.get("/v1/me", headers=renewed).status_code == 200
-    assert problem(box.http.post("/v1/auth/refresh", headers=bearer)) == (401, "session_ended")
+    thief = {**bearer, "User-Agent": "somebody else"}
+    assert problem(box.http.post("/v1/auth/refresh", headers=thief)) == (401, "session_ended")
     assert problem(box.http.get("/v1/me", headers=renewed)) == (401, "session_ended")
+
+
+def test_a_lost_answer_to_a_refresh_is_given_again_to_the_same_client(box: Box) -> None:
+    person = box.register()
+    bearer = {"Authorization": f"Bearer {person.refresh_token}"}
+    first, again = (box.http.post("/v1/auth/refresh", headers=bearer) for _ in range(2))
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert again.json()["refresh_token"] == first.json()["refresh_token"] != person.refresh_token
 
 
 def test_only_the_admin_gives_roles_and_new_roles_need_a_new_login(box: Box) -> None:

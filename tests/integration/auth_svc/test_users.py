@@ -1,14 +1,15 @@
 """Users in a real MongoDB."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
-from auth_svc.contract import EmailTaken, UserNotFound
-from auth_svc.users import Users
+from auth_svc.contract import EmailTaken, InvalidToken, SessionEnded, UserNotFound
+from auth_svc.users import Users, as_user, version_of
 from rabbitmq.database import Document
 
 
@@ -51,9 +52,8 @@ def test_name_and_roles_change_and_nothing_else_does(users: Users, email: str) -
     users.rename(added["_id"], "Ada Lovelace")
     changed = users.set_roles(added["_id"], ["customer", "organiser"])
     assert (changed["name"], changed["roles"]) == ("Ada Lovelace", ["customer", "organiser"])
-    assert {k: v for k, v in changed.items() if k not in ("name", "roles", "created_at")} == {
-        k: v for k, v in added.items() if k not in ("name", "roles", "created_at")
-    }
+    others = ("name", "roles", "created_at", "verification", "credentials_version", "seq", "outbox")
+    assert {k: v for k, v in changed.items() if k not in others} == {k: v for k, v in added.items() if k not in others}
 
 
 def test_unknown_user_is_not_found(users: Users) -> None:
@@ -72,3 +72,126 @@ def test_database_refuses_a_user_without_a_password(mongo: Database[Document], u
 def test_preparing_again_keeps_the_users(mongo: Database[Document], users: Users, email: str) -> None:
     added = users.add(email, "Ada", "hash", ["customer"])
     assert Users(mongo).get(added["_id"])["name"] == "Ada"
+
+
+def outbox(user: Document) -> list[tuple[str, int]]:
+    return [(event["type"], event["seq"]) for event in user["outbox"]]
+
+
+def token_of(user: Document) -> str:
+    """The token of the last event of the user."""
+    return str(user["outbox"][-1]["data"]["token"])
+
+
+def test_password_is_reset_by_a_token_once(users: Users, email: str) -> None:
+    users.begin_reset(users.add(email, "Ada", "old", ["customer"]))
+    user = users.with_email(email)
+    assert user is not None and outbox(user)[-1] == ("password_reset_requested", 2)
+    assert users.with_reset_token(token_of(user))["_id"] == user["_id"]
+    changed = users.reset_password(token_of(user), "new")
+    assert (changed["password_hash"], version_of(changed)) == ("new", 2)
+    assert outbox(changed)[-1] == ("credentials_changed", 3)
+    assert as_user(changed)["email_verified"], "the token came to this address"
+    for again in (users.with_reset_token, lambda token: users.reset_password(token, "third")):
+        with pytest.raises(InvalidToken):
+            again(token_of(user))
+
+
+def test_one_of_many_resets_at_the_same_moment_counts(users: Users, email: str) -> None:
+    users.begin_reset(users.add(email, "Ada", "old", ["customer"]))
+    user = users.with_email(email)
+    assert user is not None
+    token = token_of(user)
+
+    def reset(number: int) -> bool:
+        try:
+            users.reset_password(token, f"new {number}")
+        except InvalidToken:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(reset, range(16))) == 1
+
+
+def test_newer_token_replaces_the_older_one(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+    users.begin_reset(user)
+    older = token_of(users.get(user["_id"]))
+    users.begin_reset(user)
+    with pytest.raises(InvalidToken):
+        users.with_reset_token(older)
+    assert users.with_reset_token(token_of(users.get(user["_id"])))
+
+
+@pytest.mark.parametrize("field", ["reset", "verification"])
+def test_token_is_good_for_its_time_only(users: Users, mongo: Database[Document], email: str, field: str) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+    (users.begin_reset if field == "reset" else users.begin_verification)(user)
+    token = token_of(users.get(user["_id"]))
+    life = {"reset": 30 * 60, "verification": 24 * 3600}[field]
+    kept = users.get(user["_id"])[field]["expires_at"]
+    assert abs((kept - datetime.now(UTC)).total_seconds() - life) < 30
+    mongo["users"].update_one({"_id": user["_id"]}, {"$set": {f"{field}.expires_at": datetime.now(UTC)}})
+    with pytest.raises(InvalidToken):
+        (users.with_reset_token if field == "reset" else users.verify_email)(token)
+
+
+def test_password_change_makes_a_mailed_token_worthless(users: Users, email: str) -> None:
+    users.begin_reset(users.add(email, "Ada", "old", ["customer"]))
+    user = users.with_email(email)
+    assert user is not None
+    users.change_password(user, "new")
+    with pytest.raises(InvalidToken):
+        users.with_reset_token(token_of(user))
+
+
+def test_one_of_many_password_changes_at_the_same_moment_counts(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+
+    def change(number: int) -> bool:
+        try:
+            users.change_password(user, f"new {number}")
+        except SessionEnded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(change, range(16))) == 1
+    assert users.version(user["_id"]) == 2
+
+
+def test_every_change_of_roles_counts_and_is_told(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "hash", ["customer"])
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: users.set_roles(user["_id"], ["admin"]), range(16)))
+    changed = users.get(user["_id"])
+    assert version_of(changed) == 17
+    told = [event for event in changed["outbox"] if event["type"] == "credentials_changed"]
+    assert [event["seq"] for event in told] == list(range(2, 18))
+    assert [event["data"]["credentials_version"] for event in told] == list(range(2, 18))
+
+
+def test_newer_hash_of_a_password_does_not_undo_a_change(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+    users.change_password(user, "new")
+    users.rehash(user, "old, hashed anew")
+    assert users.get(user["_id"])["password_hash"] == "new"
+
+
+def test_user_of_the_first_version_has_no_credentials_version(
+    users: Users, mongo: Database[Document], email: str
+) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+    gone = dict.fromkeys(("credentials_version", "outbox", "seq", "verification"), "")
+    mongo["users"].update_one({"_id": user["_id"]}, {"$unset": gone})
+    assert users.version(user["_id"]) == 0
+    changed = users.change_password(users.get(user["_id"]), "new")
+    assert (version_of(changed), outbox(changed)) == (1, [("credentials_changed", 1)])
+
+
+def test_reset_for_nobody_writes_as_much_and_changes_no_user(users: Users, mongo: Database[Document]) -> None:
+    before = mongo["users"].estimated_document_count()
+    users.begin_reset(None)
+    assert mongo["users"].estimated_document_count() == before
+    assert mongo["decoys"].find_one({"reset.hash": {"$exists": True}})

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from auth_svc.users import as_user, normalise
+from auth_svc.emails import normalise
+from auth_svc.users import as_user
 
 
 @pytest.mark.parametrize("spelling", ["ada@example.org", "ADA@example.org", "Ada@Example.ORG", "  ada@example.org\t"])
@@ -26,6 +27,7 @@ def test_user_is_shown_without_the_hash_of_the_password() -> None:
     assert shown == {
         "id": "u1",
         "email": "ada@example.org",
+        "email_verified": False,
         "name": "Ada",
         "roles": ["customer"],
         "created_at": "2026-12-01T00:00:00Z",

@@ -134,6 +134,7 @@ FACTS = {
     "HOST": "127.0.0.1",
     "PORT": "3000",
     "JWT_SECRET_KEY": "signing key",
+    "JWT_PREVIOUS_SECRET_KEY": "the key before",
     "ADMIN_EMAIL": "admin@example.org",
     "ADMIN_PASSWORD": "admin's password",
 }

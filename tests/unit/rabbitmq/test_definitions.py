@@ -31,7 +31,7 @@ def test_command_prints_the_file() -> None:
 
 
 def test_file_holds_no_user_and_no_password() -> None:
-    assert "users" not in definitions() and not re.search("password|hash", FILE.read_text())
+    assert "users" not in definitions() and not re.search('"password(_hash)?"', FILE.read_text())
 
 
 def test_nothing_is_declared_twice_and_no_binding_leads_nowhere() -> None:

@@ -21,6 +21,7 @@ CLASSES = {
     "mailer_svc": "MailerService",
 }
 COLLECTIONS = {
+    OutboxPlace("auth_svc", "users"): "auth_svc.users",
     OutboxPlace("booking_svc", "bookings"): "booking_svc.bookings",
     OutboxPlace("concert_svc", "concerts"): "concert_svc.concerts",
     OutboxPlace("mailer_svc", "ledger"): "mailer_svc.ledger",

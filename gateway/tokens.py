@@ -1,0 +1,107 @@
+"""Access and refresh tokens (JWT): made and read with one algorithm, and nothing of them is taken on trust."""
+
+import hashlib
+import hmac
+from typing import Any, NamedTuple
+
+from flask import Flask, current_app
+from flask_jwt_extended import (
+    JWTManager,
+    create_access_token,
+    create_refresh_token,
+    get_jwt,
+    verify_jwt_in_request,
+)
+from jwt.exceptions import ExpiredSignatureError
+
+from auth_svc.contract import Login
+from gateway.errors import NotAuthenticated, TokenExpired
+
+#: What every token must say. PyJWT compares iss and aud, and the times with the clock, but only if they are there.
+TEXTS = ("iss", "aud", "sub", "jti", "sid")
+TIMES = ("iat", "nbf", "exp")
+#: What a token's header may say. No key is fetched from where a token points to.
+HEADERS = {"alg", "typ", "kid"}
+
+
+class TokenPair(NamedTuple):
+    access_token: str
+    refresh_token: str
+
+
+class Claims(NamedTuple):
+    """What a token says, and its signature vouches for."""
+
+    user_id: str
+    session_id: str
+    id: str  #: of a refresh token: the session's refresh id
+
+
+def register(app: Flask) -> None:
+    """Sign with the first of JWT_SECRET_KEYS, accept all of them: so a key is changed while tokens of the old live."""
+    keys = {key_id(secret): secret for secret in app.config["JWT_SECRET_KEYS"]}
+    signing = app.config["JWT_SECRET_KEYS"][0]
+    manager = JWTManager(app)
+
+    @manager.encode_key_loader
+    def key_to_sign_with(_: Any) -> str:
+        return str(signing)
+
+    @manager.additional_headers_loader
+    def headers(_: Any) -> dict[str, str]:
+        return {"kid": key_id(signing)}
+
+    @manager.decode_key_loader
+    def key_of(header: dict[str, Any], _: Any) -> str:
+        if not header.keys() <= HEADERS or header.get("kid") not in keys:
+            raise NotAuthenticated
+        return keys[header["kid"]]
+
+    @manager.token_verification_loader
+    def is_whole(_: Any, claims: dict[str, Any]) -> bool:
+        texts = all(isinstance(claims.get(name), str) and claims[name] for name in TEXTS)
+        return texts and all(type(claims.get(name)) is int for name in TIMES)
+
+
+def key_id(secret: str) -> str:
+    """The name of a key, which tells nothing of it."""
+    return hmac.digest(secret.encode(), b"key id", hashlib.sha256).hex()[:16]
+
+
+def issue(login: Login) -> TokenPair:
+    """
+    The tokens of a session. The refresh token's `jti` is the session's refresh id: good once.
+
+    For the same refresh id it is the same text, so that an answer that was lost can be given again.
+    """
+    user_id, session = login["user"]["id"], login["session"]
+    since, life = session["refreshed_at"], int(current_app.config["JWT_REFRESH_TOKEN_EXPIRES"].total_seconds())
+    refresh = {"jti": session["refresh_id"], "iat": since, "nbf": since, "exp": since + life}
+    return TokenPair(
+        access_token=create_access_token(user_id, additional_claims={"sid": session["id"]}),
+        refresh_token=create_refresh_token(user_id, additional_claims={"sid": session["id"], **refresh}),
+    )
+
+
+def expires_in() -> int:
+    """Seconds that an access token is good for."""
+    return int(current_app.config["JWT_ACCESS_TOKEN_EXPIRES"].total_seconds())
+
+
+def read(refresh: bool = False) -> Claims:
+    """
+    The claims of the access token, or *refresh* token, that came as Bearer.
+
+    Raises:
+        NotAuthenticated, TokenExpired
+    """
+    try:
+        verify_jwt_in_request(refresh=refresh)
+        claims = get_jwt()
+    except ExpiredSignatureError as error:
+        raise TokenExpired from error
+    except Exception as error:  # whatever else a crafted token makes of its reader, it is not ours
+        raise NotAuthenticated from error
+    if claims["type"] != ("refresh" if refresh else "access"):
+        raise NotAuthenticated
+    return Claims(claims["sub"], claims["sid"], claims["jti"])
