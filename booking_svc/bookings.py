@@ -37,6 +37,11 @@ INDEXES = [
         name="bookings_of_a_user",
         partialFilterExpression={"status": {"$in": SETTLED}},
     ),
+    IndexModel(
+        [("concert_id", ASCENDING), ("confirmed_at", DESCENDING), ("_id", ASCENDING)],
+        name="bookings_of_a_concert",
+        partialFilterExpression={"status": {"$in": SETTLED}},
+    ),
     IndexModel([(PENDING, ASCENDING)], name="unpublished_events", partialFilterExpression={PENDING: {"$exists": True}}),
     IndexModel(
         [("confirmed_at", ASCENDING)],
@@ -166,19 +171,9 @@ class Bookings:
         Returns:
             the cancelled booking; None when it is not confirmed any more, or sales have closed.
         """
-        entry = _entry("cancelled", by, event.get("request_id"))
         return self._bookings.find_one_and_update(
             {"_id": booking_id, "status": "confirmed", "$expr": {"$lt": ["$$NOW", sales_close_at]}},
-            [
-                {
-                    "$set": {
-                        "status": "cancelled",
-                        "cancelled_at": "$$NOW",
-                        "history": {"$concatArrays": ["$history", [entry]]},
-                        "outbox": {"$concatArrays": ["$outbox", [{"$literal": event}]]},
-                    }
-                }
-            ],
+            [{"$set": cancelled(event, by)}],
             return_document=ReturnDocument.AFTER,
         )
 
@@ -217,6 +212,21 @@ class Bookings:
         wanted = {"concert_id": concert_id, "status": "confirmed"}
         for document in self._bookings.find(wanted, {"claims": 1}, batch_size=SCANNED_AT_ONCE):
             yield document["_id"], document["claims"]
+
+
+def cancelled(event: Envelope, by: str) -> Document:
+    """In a pipeline: the fields of a booking that is cancelled now, and tells so by *event*."""
+    history = {"$concatArrays": ["$history", [_entry("cancelled", by, event.get("request_id"))]]}
+    return {"status": "cancelled", "cancelled_at": "$$NOW", "history": history, **told(event)}
+
+
+def told(event: Envelope) -> Document:
+    """In a pipeline: the fields of a booking that tells *event*, which gets the booking's next `seq`."""
+    seq = {"$add": [{"$ifNull": ["$seq", 1]}, 1]}
+    return {
+        "seq": seq,
+        "outbox": {"$concatArrays": ["$outbox", [{"$mergeObjects": [{"$literal": event}, {"seq": seq}]}]]},
+    }
 
 
 def _entry(status: str, by: str, request_id: str | None) -> Document:

@@ -119,6 +119,54 @@ class BookingPage(TypedDict):
     next_cursor: str | None
 
 
+class SoldBooking(Booking):
+    """A booking as the concert's organiser sees it."""
+
+    user_id: str
+
+
+class SoldBookingPage(TypedDict):
+    items: list[SoldBooking]
+    next_cursor: str | None
+
+
+class TicketTypeSales(TypedDict):
+    ticket_type: str
+    tickets: int
+    revenue: Money
+    cancelled: int  #: tickets that were bought and given back
+
+
+class HourSales(TypedDict):
+    """What was sold within an hour and is not cancelled."""
+
+    hour: str  #: its beginning
+    ticket_type: str
+    tickets: int
+    revenue: Money
+
+
+class Sales(TypedDict):
+    """What was sold of a concert; ticket types of which nothing was are left out."""
+
+    ticket_types: list[TicketTypeSales]
+    hours: list[HourSales]
+
+
+class Rollout(TypedDict):
+    """How far a change of a concert has been brought to its bookings."""
+
+    concert_id: str
+    kind: Literal["cancellation", "reschedule", "reminder"]
+    version: int  #: the concert's schedule_version
+    state: Literal["running", "done", "stale"]  #: stale: another version of the concert has overtaken it
+    total: int  #: confirmed bookings when it began
+    looked_at: int
+    changed: int
+    begun_at: str
+    finished_at: str | None
+
+
 class TicketTypeAvailability(TypedDict):
     code: str
     capacity: int
@@ -195,7 +243,13 @@ class BookingService(Protocol):
     """The RPC methods. Each may also raise `Unavailable` (rabbitmq.errors)."""
 
     def set_sales_terms(self, terms: SalesTerms) -> None:
-        """Sell by *terms* from now on; older terms than those in force are ignored."""
+        """
+        Sell by *terms* from now on; older terms than those in force are ignored. Of a cancelled concert the bookings
+        are cancelled, in the background.
+
+        Raises:
+            CapacityBelowSold, TicketsUnavailable: they take away what is sold or held; those in force stay.
+        """
 
     def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
         """
@@ -270,6 +324,18 @@ class BookingService(Protocol):
             ConcertNotFound
         """
 
+    def find_available(self, concert_ids: list[str]) -> list[str]:
+        """Which of the concerts have tickets left, or may have. It may lag, and decides nothing."""
+
+    def list_concert_bookings(self, concert_id: str, limit: int, cursor: str | None) -> SoldBookingPage:
+        """The concert's bookings, newest first. Whether the caller may see them is the caller's to know."""
+
+    def get_sales(self, concert_id: str) -> Sales:
+        """What was sold of the concert, for those who may see it."""
+
+    def list_rollouts(self, concert_id: str | None = None) -> list[Rollout]:
+        """How far changes of concerts have been brought to their bookings: the hundred that were begun last."""
+
     def get_seats(self, concert_id: str, known: str | None) -> SeatMap:
         """
         The state of every seat; just the tag when it is *known*.
@@ -315,6 +381,10 @@ class SoldOut(Refusal):
 
 class TicketsUnavailable(Refusal):
     """Some of these seats are not available."""  # its arguments are their names
+
+
+class CapacityBelowSold(Refusal):
+    """More tickets of this type are sold or held than there would be."""  # its arguments: the type, the number
 
 
 class HoldExpired(Refusal):

@@ -10,13 +10,19 @@ from redis.exceptions import RedisError
 
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
+from booking_svc.concert_bookings import ConcertBookings
 from booking_svc.confirmations import Confirmations
 from booking_svc.counts import Counts
 from booking_svc.holds import Holds
 from booking_svc.inventory import Inventory
+from booking_svc.new_terms import NewTerms
+from booking_svc.news_desk import NewsDesk
+from booking_svc.rollouts import Rollouts
 from booking_svc.scripts import Scripts, connect
+from booking_svc.shop_window import ShopWindow
 from booking_svc.stocktake import Stocktake
 from booking_svc.terms import Terms
+from booking_svc.withholding import Withholding
 from rabbitmq import database
 from rabbitmq.database import Document
 
@@ -33,6 +39,11 @@ class Stores:
         stocktake = Stocktake(self.counts, self.scanned, self.terms)
         self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
         self.confirmations = Confirmations(self.bookings, overdue)
+        withholding, self.rollouts = Withholding(scripts), Rollouts(mongo)
+        self.new_terms = NewTerms(self.inventory, stocktake, self.terms, withholding)
+        self.concert_bookings = ConcertBookings(scans)
+        self.news_desk = NewsDesk(self.rollouts, self.concert_bookings, self.terms)
+        self.shop_window = ShopWindow(self.holds, self.inventory)
         self.box_office = BoxOffice(self.inventory, self.holds, self.bookings, self.terms)
 
     def ping(self) -> dict[str, str]:

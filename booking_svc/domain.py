@@ -15,10 +15,14 @@ from booking_svc.contract import (
     Booking,
     BookingCancelled,
     BookingConfirmed,
+    BookingReminderDue,
+    BookingRescheduled,
+    ConcertSummary,
     HeldTicket,
     HoldNotFound,
     Item,
     Money,
+    SoldBooking,
     Ticket,
 )
 from booking_svc.marks import mark_of
@@ -33,6 +37,15 @@ REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 #: A booking as MongoDB stores it (see bookings.py for its fields).
 BookingDocument = dict[str, Any]
+
+
+class Version(NamedTuple):
+    """What is remembered of terms that were in force once."""
+
+    version: int
+    sales_close_at: datetime
+    max_tickets_per_user: int
+    set_at: datetime  #: by the database's clock
 
 
 class Purchase(NamedTuple):
@@ -167,6 +180,8 @@ def draft(purchase: Purchase, hold: Hold, offer: Offer, now: datetime) -> Bookin
         "claims": offer.claims_of(hold.taken),
         "total": total(tickets),
         "schedule_version": offer.version,
+        "concert_version": offer.version,
+        "seq": 1,
         "sales_close_at": offer.closes,
         "cancelled_at": None,
         "confirmation_mail": {"state": "queued", "sent_at": None},
@@ -214,6 +229,32 @@ def cancelled_event(
     return envelope(SERVICE, "booking_cancelled", 2, dict(data), now, request_id=request_id)
 
 
+def rescheduled_event(
+    document: BookingDocument, concert: ConcertSummary, now: datetime, request_id: str | None = None
+) -> Envelope:
+    """Tells the buyer that *concert* is what the booking is for now."""
+    data = BookingRescheduled(
+        booking=as_booking({**document, "concert": concert}), user_id=document["user_id"], was=document["concert"]
+    )
+    return envelope(SERVICE, "booking_rescheduled", 2, dict(data), now, request_id=request_id)
+
+
+def reminder_event(document: BookingDocument, now: datetime, request_id: str | None = None) -> Envelope:
+    """Tells the buyer that the concert is near."""
+    data = BookingReminderDue(booking=as_booking(document), user_id=document["user_id"])
+    return envelope(SERVICE, "booking_reminder_due", 2, dict(data), now, request_id=request_id)
+
+
+def is_elsewhere(told: ConcertSummary, now: ConcertSummary) -> bool:
+    """Whether a buyer who comes to the time and place that they were told is wrong there."""
+    return (told["starts_at"], told["doors_at"], told["venue"]) != (now["starts_at"], now["doors_at"], now["venue"])
+
+
+def as_sold(document: BookingDocument) -> SoldBooking:
+    """The booking as the concert's organiser sees it."""
+    return SoldBooking(**as_booking(document), user_id=document["user_id"])
+
+
 def as_booking(document: BookingDocument) -> Booking:
     """The booking as its buyer sees it now."""
     mail = document["confirmation_mail"]
@@ -235,4 +276,5 @@ def as_booking(document: BookingDocument) -> Booking:
 def as_confirmed(document: BookingDocument) -> Booking:
     """The booking as it was answered when it was confirmed, whatever has happened since: what a replay repeats."""
     then = {"status": "confirmed", "cancelled_at": None, "confirmation_mail": {"state": "queued", "sent_at": None}}
+    then["concert"] = document.get("sold_as", document["concert"])
     return as_booking({**document, **then})

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from booking_svc.contract import (
+    CapacityBelowSold,
     ConcertCancelled,
     HoldExpired,
     IdempotencyKeyReused,
@@ -40,6 +41,7 @@ REFUSALS: dict[bytes, type[Refusal]] = {
     b"limit_reached": LimitReached,
     b"sold_out": SoldOut,
     b"unknown_ticket_type": UnknownTicketType,
+    b"capacity_below_sold": CapacityBelowSold,
 }
 
 

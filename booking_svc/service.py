@@ -10,16 +10,22 @@ from booking_svc.contract import (
     BookingPage,
     Hold,
     Item,
+    Rollout,
+    Sales,
     SalesTerms,
     SeatMap,
+    SoldBookingPage,
 )
 from booking_svc.dependencies import StoresProvider
+from booking_svc.rollouts import Kind
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
 from rabbitmq.outbox import Envelope
 from rabbitmq.times import from_wire
 
 #: Seconds between two looks for confirmations that have had no effect.
 SWEEP = 5
+#: Seconds between two looks for changes of concerts to be brought to their bookings, and so long it works at a stretch.
+ROLL_OUT, AT_A_STRETCH = 1, 20
 
 
 class BookingService:
@@ -31,7 +37,8 @@ class BookingService:
 
     @rpc
     def set_sales_terms(self, terms: SalesTerms) -> None:
-        self.stores.inventory.set_terms(terms)
+        self.stores.new_terms.set(terms)
+        self.stores.news_desk.begin_if_cancelled(terms, self.request_id)
 
     @rpc
     def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
@@ -85,6 +92,23 @@ class BookingService:
         return self.stores.inventory.seats(concert_id, known)
 
     @rpc
+    def find_available(self, concert_ids: list[str]) -> list[str]:
+        return self.stores.shop_window.find_available(concert_ids)
+
+    @rpc
+    def list_concert_bookings(self, concert_id: str, limit: int, cursor: str | None) -> SoldBookingPage:
+        page = self.stores.concert_bookings.page(concert_id, limit, cursor)
+        return SoldBookingPage(items=[domain.as_sold(b) for b in page.documents], next_cursor=page.next_cursor)
+
+    @rpc
+    def get_sales(self, concert_id: str) -> Sales:
+        return self.stores.concert_bookings.sales(concert_id)
+
+    @rpc
+    def list_rollouts(self, concert_id: str | None = None) -> list[Rollout]:
+        return self.stores.rollouts.newest(concert_id)
+
+    @rpc
     def ping(self) -> dict[str, str]:
         return self.stores.ping()
 
@@ -99,6 +123,26 @@ class BookingService:
         self.stores.box_office.release(
             cancelled["concert_id"], cancelled["booking_id"], cancelled["claims"], cancelled.get("hold_id")
         )
+
+    @event_handler("concert_svc", "concert_cancelled")
+    def cancel_bookings(self, event: Envelope) -> None:
+        self._begin_rollout("cancellation", event)
+
+    @event_handler("concert_svc", "concert_rescheduled")
+    def reschedule_bookings(self, event: Envelope) -> None:
+        self._begin_rollout("reschedule", event)
+
+    @event_handler("concert_svc", "concert_reminder_due")
+    def remind_buyers(self, event: Envelope) -> None:
+        self._begin_rollout("reminder", event)
+
+    def _begin_rollout(self, kind: Kind, event: Envelope) -> None:
+        concert_id, version = event["data"]["concert_id"], event["data"]["schedule_version"]
+        self.stores.news_desk.begin(concert_id, kind, version, self.request_id)
+
+    @timer(interval=ROLL_OUT)
+    def roll_out(self) -> None:
+        self.stores.news_desk.work(AT_A_STRETCH)
 
     @event_handler("mailer_svc", "confirmation_sent")
     def record_confirmation_mail(self, event: Envelope) -> None:

@@ -8,12 +8,18 @@ readings of a running system bookings are made, and what one store already has t
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from booking_svc import domain
-from booking_svc.domain import BookingDocument
+from booking_svc.domain import BookingDocument, Version
 from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
+
+#: Who holds the seats that are just being taken off sale.
+NOBODY = ""
+#: A booking that was under way when its terms were replaced has been written so long after.
+STILL_WRITING = timedelta(seconds=10)
 
 #: What is checked: a key, and the sentence that is printed.
 INVARIANTS = {
@@ -25,6 +31,7 @@ INVARIANTS = {
     "whole": "Bookings are whole: tickets, claims, total and history agree",
     "one_key": "A user's key has one booking",
     "in_time": "Nothing was confirmed at or after the close of its sales",
+    "called_off": "No booking stands of a concert whose bookings were all cancelled",
     "codes": "No two tickets have the same code",
     "mail": "A booking's confirmation has one Message-ID, and there is none without a booking",
 }
@@ -57,19 +64,31 @@ class InRedis:
     holds: Sequence[HoldInRedis] = field(default_factory=list)
 
 
-def concert(offer: Offer, bookings: Sequence[BookingDocument], redis: InRedis | None) -> Iterator[Breach]:
-    """Every breach in what was read of one concert; *redis* is None when Redis does not have it loaded."""
+def concert(
+    offer: Offer,
+    bookings: Sequence[BookingDocument],
+    redis: InRedis | None,
+    versions: Sequence[Version] = (),
+    called_off: bool = False,
+) -> Iterator[Breach]:
+    """
+    Every breach in what was read of one concert.
+
+    *redis* is None when Redis does not have it loaded; *versions* are all terms that it was ever sold by; *called_off*:
+    all its bookings were cancelled.
+    """
     concert_id = offer.concert_id
     confirmed = [b for b in bookings if b["status"] == "confirmed"]
     found = [
         *sold_once(confirmed),
         *whole(bookings),
         *one_key(bookings),
-        *in_time(bookings, offer),
+        *in_time(bookings, offer, versions),
+        *(("called_off", f"booking {b['_id']}") for b in confirmed if called_off),
     ]
     sold = {mark_of(b["_id"]): (b["_id"], offer.taken_by(b["claims"])) for b in confirmed}
     held = kept(redis, {b["_id"] for b in confirmed}) if redis else []
-    found += [*capacity(offer, sold, held), *limit(offer, sold, held)]
+    found += [*capacity(offer, sold, held), *limit(offer, sold, held, versions)]
     if redis:
         found += in_redis(offer, sold, held, redis)
     yield from (Breach(invariant, concert_id, what) for invariant, what in found)
@@ -108,13 +127,16 @@ def capacity(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
                 yield "capacity", f"booking {booking_id} has a blocked seat of {code}"
 
 
-def limit(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis]) -> Found:
+def limit(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], versions: Sequence[Version] = ()) -> Found:
+    """Who bought before the limit was lowered keeps what they have."""
+    highest = max([offer.terms["max_tickets_per_user"], *(version.max_tickets_per_user for version in versions)])
     owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
     counted: Counter[str] = Counter()
     for taken in owned:
         counted[taken.buyer] += len(taken.units)
+    del counted[NOBODY]
     for buyer, number in counted.items():
-        if number > offer.terms["max_tickets_per_user"]:
+        if number > highest:
             yield "limit", f"user {buyer}"
 
 
@@ -194,13 +216,19 @@ def one_key(bookings: Sequence[BookingDocument]) -> Found:
             yield "one_key", f"booking {booking['_id']} is not that of its user and key"
 
 
-def in_time(bookings: Sequence[BookingDocument], offer: Offer) -> Found:
+def in_time(bookings: Sequence[BookingDocument], offer: Offer, versions: Sequence[Version] = ()) -> Found:
+    """By the terms that the booking was sold by; and those were not replaced long before."""
+    closed = {**{v.version: v.sales_close_at for v in versions}, offer.version: offer.closes}
     for booking in bookings:
-        closes = booking["sales_close_at"]
+        closes, confirmed_at = booking["sales_close_at"], booking["confirmed_at"]
+        for newer in versions:
+            replaced = newer.version > booking["schedule_version"] and newer.set_at + STILL_WRITING < confirmed_at
+            if replaced and confirmed_at >= newer.sales_close_at:
+                yield "in_time", f"booking {booking['_id']}: confirmed {confirmed_at} by terms replaced {newer.set_at}"
         if booking["confirmed_at"] >= closes:
             yield "in_time", f"booking {booking['_id']}: confirmed {booking['confirmed_at']}, closed {closes}"
-        elif booking["schedule_version"] == offer.version and closes != offer.closes:
-            yield "in_time", f"booking {booking['_id']}: sold until {closes}, the terms say {offer.closes}"
+        elif closes != (said := closed.get(booking["schedule_version"], closes)):
+            yield "in_time", f"booking {booking['_id']}: sold until {closes}, the terms say {said}"
 
 
 def codes(tickets: Iterable[tuple[str, str]]) -> Iterator[Breach]:

@@ -15,6 +15,7 @@ from booking_svc.audit.checks import Breach, HoldInRedis, InRedis
 from booking_svc.bookings import SETTLED
 from booking_svc.offer import Offer, Unit
 from booking_svc.scripts import concert_key, taken_in
+from booking_svc.terms import versions
 from rabbitmq.database import Document
 
 #: Seconds between two readings, and how many of them must find the same before it is a breach. A booking is told to
@@ -34,6 +35,7 @@ class Audit:
     ) -> None:
         self._bookings = bookings["bookings"]
         self._terms = bookings["terms"]
+        self._rollouts = bookings["rollouts"]
         self._ledger = mails["ledger"]
         self._redis = redis
         self._pause = pause
@@ -68,7 +70,8 @@ class Audit:
         offer = Offer(terms["terms"])
         redis = self._read_redis(offer)
         booked = list(self._bookings.find({"concert_id": concert_id, "status": {"$in": SETTLED}}, {"outbox": 0}))
-        yield from checks.concert(offer, booked, redis)
+        called_off = self._rollouts.find_one({"concert_id": concert_id, "kind": "cancellation", "state": "done"})
+        yield from checks.concert(offer, booked, redis, versions(terms), called_off is not None)
 
     def _read_redis(self, offer: Offer) -> InRedis | None:
         codes = list(offer.types)

@@ -130,7 +130,9 @@ def change_the_key(shop: Shop) -> str:
 
 
 def lower_the_limit(shop: Shop) -> str:
-    shop.mongo["terms"].update_one({"_id": shop.id}, {"$set": {"terms.max_tickets_per_user": 2}})
+    shop.mongo["terms"].update_one(
+        {"_id": shop.id}, {"$set": {"terms.max_tickets_per_user": 2, "versions.$[].max_tickets_per_user": 2}}
+    )
     return "user ada"
 
 

@@ -10,7 +10,7 @@ import pytest
 from booking_svc.audit import checks
 from booking_svc.audit.__main__ import report
 from booking_svc.audit.checks import INVARIANTS, Breach, HoldInRedis, InRedis
-from booking_svc.domain import BookingDocument
+from booking_svc.domain import BookingDocument, Version
 from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
 from tests.unit.booking_svc.concerts import draft, hall, new_id, terms
@@ -192,8 +192,60 @@ def test_corruption_is_found_and_named(sale: Sale, corrupt: Callable[[Sale], str
     assert any(culprit in what for what in found), found
 
 
+# --- terms that have changed
+
+
+def version(number: int, **changes: Any) -> Version:
+    """A version of the terms that was set an hour before sales close."""
+    usual = {"sales_close_at": OFFER.closes, "max_tickets_per_user": 3, "set_at": OFFER.closes - timedelta(hours=1)}
+    return Version(number, **{**usual, **changes})
+
+
+def by_later_terms(sale: Sale, *versions: Version, **changes: Any) -> list[Breach]:
+    """What is found when the concert is sold by version 2 now."""
+    return list(checks.concert(Offer({**ON_SALE, "version": 2, **changes}), sale.bookings, sale.redis, versions))
+
+
+def test_who_bought_before_the_limit_was_lowered_keeps_what_they_have(sale: Sale) -> None:
+    assert by_later_terms(sale, version(1), version(2, max_tickets_per_user=1), max_tickets_per_user=1) == []
+    found = by_later_terms(sale, version(2, max_tickets_per_user=1), max_tickets_per_user=1)
+    assert "user ada" in {breach.what for breach in found}
+
+
+def test_booking_is_held_against_the_close_of_the_terms_it_was_sold_by(sale: Sale) -> None:
+    sooner = OFFER.closes - timedelta(minutes=10)
+    replaced = version(2, sales_close_at=sooner, set_at=sale.ada["confirmed_at"] + timedelta(seconds=1))
+    terms_now = {"sales_close_at": sooner.isoformat()}
+    assert by_later_terms(sale, version(1), replaced, **terms_now) == []
+    other_close = version(1, sales_close_at=OFFER.closes + timedelta(seconds=1))
+    assert {b.invariant for b in by_later_terms(sale, other_close, replaced, **terms_now)} == {"in_time"}
+
+
+def test_booking_by_terms_that_were_replaced_long_before_is_found(sale: Sale) -> None:
+    sooner = OFFER.closes - timedelta(minutes=10)
+    replaced = version(2, sales_close_at=sooner, set_at=sale.ada["confirmed_at"] - timedelta(seconds=11))
+    found = by_later_terms(sale, version(1), replaced, sales_close_at=sooner.isoformat())
+    assert sale.ada["_id"] in str(found)
+    under_way = replaced._replace(set_at=sale.ada["confirmed_at"] - timedelta(seconds=9))
+    assert by_later_terms(sale, version(1), under_way, sales_close_at=sooner.isoformat()) == []
+
+
+def test_booking_that_stands_when_all_were_cancelled_is_found(sale: Sale) -> None:
+    [found] = checks.concert(OFFER, sale.bookings, sale.redis, called_off=True)
+    assert (found.invariant, found.what) == ("called_off", f"booking {sale.ada['_id']}")
+
+
+def test_seats_that_are_just_taken_off_sale_are_nobodys_tickets(sale: Sale) -> None:
+    seats = [Unit("stalls", 2), Unit("stalls", 4)]
+    off_sale = HoldInRedis("offsale!", Taken("", [], seats), False, None, None)
+    sale.redis.holds.append(off_sale)  # type: ignore[attr-defined]
+    sale.redis.owners.update(dict.fromkeys(seats, off_sale.mark))  # type: ignore[attr-defined]
+    sale.redis.bits["stalls"] |= {2, 4}  # type: ignore[index]
+    assert list(checks.concert(Offer({**ON_SALE, "max_tickets_per_user": 3}), sale.bookings, sale.redis)) == []
+
+
 def test_every_invariant_of_a_concert_has_its_planted_corruption() -> None:
-    assert {invariant for _, invariant in PLANTED} == INVARIANTS.keys() - {"codes", "mail"}
+    assert {invariant for _, invariant in PLANTED} == INVARIANTS.keys() - {"codes", "mail", "called_off"}
 
 
 def test_code_of_two_tickets_is_found() -> None:
