@@ -1,6 +1,6 @@
 """What concert_svc promises its callers: methods, shapes, events, refusals. Standard library only."""
 
-from typing import Literal, NotRequired, Protocol, TypedDict
+from typing import Any, Literal, NotRequired, Protocol, TypedDict
 
 
 class Money(TypedDict):
@@ -61,6 +61,33 @@ class NewConcert(TypedDict):
     ticket_types: list[NewTicketType]
 
 
+class ConcertChange(TypedDict, total=False):
+    """What an organiser changes: the fields that are there. *ticket_types* are all that there are from now on."""
+
+    title: str
+    description: str | None
+    performers: list[str]
+    venue: Venue
+    starts_at: str
+    doors_at: str | None
+    sales_open_at: str | None
+    max_tickets_per_user: int
+    ticket_types: list[NewTicketType]
+
+
+class ConcertSearch(TypedDict, total=False):
+    """What somebody looks for among the concerts on sale; prices are in minor units."""
+
+    text: str  #: every word of it is in the title, among the performers, in the description, or the venue's name
+    city: str  #: whatever its case and accents
+    starts_from: str
+    starts_before: str
+    lowest_price: int  #: some ticket costs so much, or more
+    highest_price: int
+    available: bool  #: only concerts that had tickets left a moment ago
+    sort: Literal["date", "relevance"]
+
+
 class Concert(TypedDict):
     id: str
     organiser_id: str
@@ -79,6 +106,24 @@ class Concert(TypedDict):
     created_at: str
     published_at: str | None
     closed_at: str | None
+    finished_at: str | None
+    cancelled_at: str | None
+
+
+class Change(TypedDict):
+    """A line of a concert's audit trail: who changed what of it, when, by which request."""
+
+    version: int  #: the schedule_version that it led to
+    action: Literal["created", "changed", "published", "cancelled", "deleted"]
+    at: str
+    by: str  #: a user's id
+    request_id: str | None
+    fields: dict[str, dict[str, Any]]  #: field -> {"was", "is"}
+
+
+class ChangePage(TypedDict):
+    items: list[Change]
+    next_cursor: str | None
 
 
 class ConcertPage(TypedDict):
@@ -140,7 +185,25 @@ class ConcertService(Protocol):
         A new draft.
 
         Raises:
-            StartsTooSoon
+            StartsTooSoon, InvalidConcert
+        """
+
+    def update_concert(self, organiser_id: str, concert_id: str, changes: ConcertChange) -> Concert:
+        """
+        Change the organiser's own draft, or one on sale; what is the same already changes nothing.
+
+        When the start is moved and the doors are not mentioned, the doors keep their distance to it.
+
+        Raises:
+            ConcertNotFound, WrongState, StartsTooSoon, InvalidConcert, CapacityBelowSold, SeatsTaken
+        """
+
+    def delete_concert(self, organiser_id: str, concert_id: str) -> None:
+        """
+        Delete the organiser's own draft.
+
+        Raises:
+            ConcertNotFound, WrongState
         """
 
     def publish_concert(self, organiser_id: str, concert_id: str) -> Concert:
@@ -151,14 +214,44 @@ class ConcertService(Protocol):
             ConcertNotFound, WrongState, StartsTooSoon
         """
 
+    def cancel_concert(self, organiser_id: str, concert_id: str) -> Concert:
+        """
+        Call the organiser's own concert off, until it is over: nothing more is sold from now on, and what is sold
+        is cancelled within minutes. Repeating it changes nothing.
+
+        Raises:
+            ConcertNotFound, WrongState
+        """
+
     def get_concert(self, concert_id: str, viewer_id: str | None) -> Concert:
         """
         Raises:
             ConcertNotFound: there is none, or it is somebody else's draft.
         """
 
-    def list_concerts(self, limit: int, cursor: str | None) -> ConcertPage:
-        """Published concerts, the next first."""
+    def get_own_concert(self, organiser_id: str, concert_id: str) -> Concert:
+        """
+        Raises:
+            ConcertNotFound: there is none, or it is somebody else's.
+        """
+
+    def search_concerts(self, search: ConcertSearch, limit: int, cursor: str | None) -> ConcertPage:
+        """
+        Published concerts that fit: the next first, or the most relevant to the text.
+
+        With `available` a page may have fewer than *limit* while there are more; `next_cursor` tells.
+        """
+
+    def list_own_concerts(self, organiser_id: str, limit: int, cursor: str | None) -> ConcertPage:
+        """The organiser's concerts in whatever state, the last start first."""
+
+    def list_changes(self, organiser_id: str, concert_id: str, limit: int, cursor: str | None) -> ChangePage:
+        """
+        The audit trail of the organiser's own concert, newest first.
+
+        Raises:
+            ConcertNotFound
+        """
 
     def ping(self) -> dict[str, str]:
         """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
@@ -177,6 +270,18 @@ class ConcertNotFound(Refusal):
 
 class WrongState(Refusal):
     """The concert's state does not allow this."""
+
+
+class InvalidConcert(Refusal):
+    """That would not be a concert that can be sold."""  # its arguments are a field, and what is wrong with it
+
+
+class CapacityBelowSold(Refusal):
+    """More tickets of this type are sold or held than there would be."""  # its arguments: the type, the number
+
+
+class SeatsTaken(Refusal):
+    """Seats that the change would take away are sold or held."""  # its arguments are their names
 
 
 class StartsTooSoon(Refusal):

@@ -99,13 +99,17 @@ def page(
     if after is not None:
         moment, last_id = after
         beyond = "$gt" if direction == ASCENDING else "$lt"
-        query = {**wanted, "$or": [{by: {beyond: moment}}, {by: moment, "_id": {"$gt": last_id}}]}
+        behind = [{by: {beyond: moment}}, {by: moment, "_id": {"$gt": last_id}}]
+        query = {"$and": [wanted, {by: {f"{beyond}e": moment}}, {"$or": behind}]}  # the bound is for the index
     found = list(collection.find(query).sort([(by, direction), ("_id", ASCENDING)]).limit(limit + 1))
     if len(found) <= limit:
         return Page(found, None)
-    last = found[limit - 1]
-    next_cursor = base64.urlsafe_b64encode(json.dumps([to_wire(last[by]), last["_id"]]).encode()).decode()
-    return Page(found[:limit], next_cursor)
+    return Page(found[:limit], cursor_after(found[limit - 1], by))
+
+
+def cursor_after(document: Document, by: str) -> str:
+    """The cursor for what comes after *document* in a list sorted by the date *by* and `_id`."""
+    return base64.urlsafe_b64encode(json.dumps([to_wire(document[by]), document["_id"]]).encode()).decode()
 
 
 def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:

@@ -36,6 +36,10 @@ SUBSCRIPTIONS = (
     Subscription("booking_svc", "booking_confirmed", "mailer_svc", "send_confirmation"),
     Subscription("booking_svc", "booking_cancelled", "booking_svc", "release_tickets"),
     Subscription("concert_svc", "concert_starting", "concert_svc", "close_sales"),
+    Subscription("concert_svc", "concert_finished", "concert_svc", "finish_concert"),
+    Subscription("concert_svc", "concert_rescheduled", "booking_svc", "reschedule_bookings"),
+    Subscription("concert_svc", "concert_cancelled", "booking_svc", "cancel_bookings"),
+    Subscription("concert_svc", "concert_reminder_due", "booking_svc", "remind_buyers"),
     Subscription("mailer_svc", "confirmation_sent", "booking_svc", "record_confirmation_mail"),
     Subscription("auth_svc", "credentials_changed", "auth_svc", "end_older_sessions"),
 )

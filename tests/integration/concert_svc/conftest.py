@@ -14,7 +14,7 @@ from concert_svc.concerts import Concerts
 from concert_svc.domain import ConcertDocument
 from rabbitmq.database import Document
 from rabbitmq.times import to_wire
-from tests.unit.concert_svc.test_domain import NEW
+from tests.unit.concert_svc.concerts import NEW
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +47,9 @@ def add(concerts: Concerts, organiser: str) -> Callable[..., ConcertDocument]:
 
 @pytest.fixture
 def publish(concerts: Concerts, add: Callable[..., ConcertDocument]) -> Callable[..., ConcertDocument]:
-    """Adds a concert as `add` does, and publishes it."""
+    """Adds a concert as `add` does, on sale."""
 
     def publish_(closes_in: float = 3600, **changes: Any) -> ConcertDocument:
-        draft = add(closes_in, **changes)
-        published = concerts.publish(draft, domain.starting_event(draft, datetime.now(UTC)))
-        assert published is not None
-        return published
+        return add(closes_in, status="published", **{"published_at": datetime.now(UTC), **changes})
 
     return publish_

@@ -1,25 +1,21 @@
 """Concerts in a real MongoDB, whose clock decides."""
 
-import base64
-import itertools
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
-from concert_svc import domain
+from concert_svc import announcements, domain
 from concert_svc.concerts import Concerts
 from concert_svc.contract import ConcertNotFound
 from concert_svc.domain import ConcertDocument
 from rabbitmq.database import Document
-from rabbitmq.times import to_wire
 from tests.polling import poll
-from tests.unit.concert_svc.test_domain import NEW
 
 Add = Callable[..., ConcertDocument]
 
@@ -51,92 +47,106 @@ def test_concert_is_owned_by_its_organiser_only(concerts: Concerts, publish: Add
         concerts.owned_by("somebody else", publish()["_id"])
 
 
-def test_list_has_what_is_on_sale_the_next_first_and_nothing_twice(
-    new_database: Callable[[], Database[Document]], organiser: str
-) -> None:
-    concerts = Concerts(new_database())
-    now = datetime.now(UTC)
-    for number in range(7):
-        starts_at = now + timedelta(days=number // 2 + 1)  # two at a time start together
-        draft = domain.draft(organiser, {**NEW, "starts_at": to_wire(starts_at)}, now)
-        concerts.add({**draft, "status": "draft" if number == 3 else "published"})
-    seen: list[ConcertDocument] = []
-    cursor = None
-    for _ in itertools.count():
-        page = concerts.published(2, cursor)
-        seen += page.documents
-        if (cursor := page.next_cursor) is None:
-            break
-    assert len({concert["_id"] for concert in seen}) == len(seen) == 6
-    assert [c["starts_at"] for c in seen] == sorted(c["starts_at"] for c in seen)
-    assert all(concert["status"] == "published" for concert in seen)
+# --- changes
 
 
-def encode(value: Any) -> str:
-    """*value* as a cursor is written."""
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
+def begin(
+    concerts: Concerts, concert: ConcertDocument, action: domain.Action = "changed", **fields: Any
+) -> ConcertDocument | None:
+    return concerts.begin(concert, action, fields, "ada", "r1", datetime.now(UTC), uuid4().hex)
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "nonsense",
-        "=",
-        "é",
-        encode(5),
-        encode([]),
-        encode(["2027-01-01T00:00:00Z"]),
-        encode(["tomorrow", "c1"]),
-        encode(["2027-01-01T00:00:00", "c1"]),
-        encode([5, "c1"]),
-        encode(["0001-01-01T00:00:00+23:59", "c1"]),
-        encode(["9999-12-31T23:59:59-23:59", "c1"]),
-        encode({"a": 1, "b": 2}),
-        encode(["2027-01-01T00:00:00Z", "\ud800"]),
-    ],
-)
-def test_cursor_that_cannot_be_read_means_the_beginning(concerts: Concerts, publish: Add, cursor: str) -> None:
-    publish()
-    assert concerts.published(5, cursor).documents == concerts.published(5, None).documents != []
+def test_change_is_written_down_and_then_put_in_force_with_its_events(concerts: Concerts, publish: Add) -> None:
+    concert = publish()
+    begun = begin(concerts, concert, title="Night of the Flutes")
+    assert begun is not None and begun["change"]["version"] == 2
+    assert concerts.seen_by(None, concert["_id"])["title"] == concert["title"], "not yet"
+    event = announcements.starting(domain.with_change(begun, begun["change"]), datetime.now(UTC))
+    changed = concerts.commit(begun, [event])
+    assert changed is not None and "change" not in changed
+    assert (changed["title"], changed["schedule_version"], changed["last_version"]) == ("Night of the Flutes", 2, 2)
+    assert [e["event_id"] for e in changed["outbox"]] == [event["event_id"]]
+    assert concerts.commit(begun, [event]) is None
 
 
-# --- publishing
-
-
-def test_concert_is_published_once_with_its_event(concerts: Concerts, add: Add, mongo: Database[Document]) -> None:
-    draft = add()
-    now = datetime.now(UTC)
-    first, second = (domain.starting_event(draft, now) for _ in range(2))
-    published = concerts.publish(draft, first)
-    assert published is not None and published["status"] == "published"
-    assert abs(published["published_at"] - now) < timedelta(seconds=5)
-    assert [event["event_id"] for event in published["outbox"]] == [first["event_id"]]
-    assert concerts.publish(draft, second) is None
-    assert len(concerts.seen_by(None, draft["_id"])["outbox"]) == 1
-
-
-def test_one_of_many_who_publish_at_the_same_moment_does(concerts: Concerts, add: Add) -> None:
-    draft = add()
-
-    def publish(_: int) -> bool:
-        return concerts.publish(draft, domain.starting_event(draft, datetime.now(UTC))) is not None
-
+def test_one_of_many_who_change_it_at_the_same_moment_begins(concerts: Concerts, publish: Add) -> None:
+    concert = publish()
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(publish, range(16))) == 1
+        begun = list(threads.map(lambda n: begin(concerts, concert, title=str(n)), range(16)))
+    assert len([one for one in begun if one is not None]) == 1
 
 
-def test_draft_that_has_changed_meanwhile_is_not_published(concerts: Concerts, add: Add) -> None:
-    draft = add(schedule_version=2)
-    assert concerts.publish({**draft, "schedule_version": 1}, domain.starting_event(draft, datetime.now(UTC))) is None
-    assert status(concerts, draft) == "draft"
+def test_change_of_what_has_changed_meanwhile_does_not_begin(concerts: Concerts, publish: Add) -> None:
+    concert = publish()
+    for stale in ({"status": "draft"}, {"last_version": 0}):
+        assert begin(concerts, {**concert, **stale}, title="X") is None
 
 
-def test_text_that_looks_like_an_expression_stays_text(concerts: Concerts, add: Add) -> None:
-    """The write is a pipeline: what is in the event must not be run."""
-    draft = add()
-    event = domain.starting_event(draft, datetime.now(UTC), request_id="$title")
-    published = concerts.publish(draft, event)
-    assert published is not None and published["outbox"][0]["request_id"] == "$title"
+@pytest.mark.parametrize(("closes_in", "action", "fields"), [
+    (-1, "changed", {"title": "X"}),
+    (60, "changed", {"sales_close_at": -1}),
+    (-1, "published", {"status": "published"}),
+])  # fmt: skip
+def test_change_that_comes_too_late_by_the_databases_clock_does_not_begin(
+    concerts: Concerts, add: Add, closes_in: float, action: domain.Action, fields: Document
+) -> None:
+    concert = add(closes_in, status="draft" if action == "published" else "published")
+    if "sales_close_at" in fields:
+        fields = {"sales_close_at": datetime.now(UTC) + timedelta(seconds=fields["sales_close_at"])}
+    assert begin(concerts, concert, action, **fields) is None
+
+
+def test_concert_is_called_off_after_its_sales_have_closed(concerts: Concerts, publish: Add) -> None:
+    begun = begin(concerts, publish(-1), "cancelled", status="cancelled", cancelled_at=datetime.now(UTC))
+    assert begun is not None
+    cancelled = concerts.commit(begun, [])
+    assert cancelled is not None and cancelled["status"] == "cancelled"
+
+
+def test_change_is_one_process_to_carry_out_until_it_is_given_back(concerts: Concerts, publish: Add) -> None:
+    begun = begin(concerts, publish(), title="X")
+    assert begun is not None
+    assert concerts.take_over(begun, "another") is None
+    assert begun["_id"] not in {c["_id"] for c in concerts.unfinished(datetime.now(UTC))}
+    concerts.give_back(begun)
+    assert begun["_id"] in {c["_id"] for c in concerts.unfinished(datetime.now(UTC) + timedelta(seconds=1))}
+    taken = concerts.take_over(begun, "another")
+    assert taken is not None and taken["change"]["fields"] == {"title": "X"}
+    assert concerts.commit(begun, []) is None, "it is another's"
+    assert concerts.commit(taken, []) is not None
+
+
+def test_dropped_change_leaves_the_concert_and_its_version_is_not_given_again(concerts: Concerts, publish: Add) -> None:
+    concert = publish()
+    begun = begin(concerts, concert, title="X")
+    assert begun is not None
+    concerts.drop(begun)
+    left = concerts.owned_by(concert["organiser_id"], concert["_id"])
+    assert (left["title"], left["schedule_version"]) == (concert["title"], 1)
+    again = begin(concerts, left, title="Y")
+    assert again is not None and again["change"]["version"] == 3
+
+
+def test_nothing_moves_on_in_the_middle_of_a_change(concerts: Concerts, publish: Add) -> None:
+    concert = publish(closes_in=1)
+    begun = begin(concerts, concert, title="X")
+    assert begun is not None
+    poll(lambda: datetime.now(UTC) > concert["sales_close_at"])
+    assert not concerts.close(concert["_id"], 1)
+    concerts.commit(begun, [])
+    assert concerts.close(concert["_id"], 2)
+
+
+def test_text_that_looks_like_an_expression_stays_text(concerts: Concerts, publish: Add) -> None:
+    """The writes are pipelines: what is in them must not be run."""
+    begun = begin(concerts, publish(), title="$venue", performers=["$title"], venue={"city": "$$NOW", "name": "$title"})
+    assert begun is not None and begun["change"]["fields"]["title"] == "$venue"
+    event = announcements.starting(begun, datetime.now(UTC), request_id="$title")
+    changed = concerts.commit(begun, [event])
+    assert changed is not None
+    assert (changed["title"], changed["performers"]) == ("$venue", ["$title"])
+    assert changed["venue"] == {"city": "$$NOW", "name": "$title"}
+    assert changed["outbox"][0]["request_id"] == "$title"
 
 
 # --- closing
@@ -186,6 +196,14 @@ def test_overdue_are_the_published_whose_sales_have_closed(concerts: Concerts, p
     assert not {not_due["_id"], draft["_id"]} & overdue.keys()
     concerts.close(due["_id"], 1)
     assert due["_id"] not in dict(concerts.overdue(datetime.now(UTC)))
+
+
+@pytest.mark.parametrize(("lasts", "over"), [(9, True), (11, False)])
+def test_concert_is_over_when_it_has_lasted_its_time(concerts: Concerts, add: Add, lasts: float, over: bool) -> None:
+    concert = add(closes_in=-20, status="closed")  # it began ten seconds ago
+    assert concerts.finish(concert["_id"], 1, lasts) == over
+    assert status(concerts, concert) == ("finished" if over else "closed")
+    assert (concert["_id"] in dict(concerts.over(datetime.now(UTC) - timedelta(seconds=lasts)))) is False
 
 
 # --- the law of the database

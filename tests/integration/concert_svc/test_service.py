@@ -9,7 +9,7 @@ from concert_svc.contract import Concert, ConcertNotFound
 from gateway.errors import CONTRACT_ERRORS
 from gateway.rpc import RpcClient
 from tests.local_stack import LocalStack
-from tests.unit.concert_svc.test_domain import NEW
+from tests.unit.concert_svc.concerts import NEW
 
 
 @pytest.fixture

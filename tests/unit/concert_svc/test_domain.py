@@ -2,34 +2,15 @@
 
 import copy
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from concert_svc import domain
-from concert_svc.contract import NewConcert, StartsTooSoon, WrongState
-from rabbitmq.times import from_wire, to_wire
-
-NOW = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
-NEW: NewConcert = {
-    "title": "Night of the Organs",
-    "performers": ["Ada Lovelace"],
-    "venue": {"name": "Konzerthaus", "city": "Berlin", "country": "DE", "timezone": "Europe/Berlin"},
-    "starts_at": "2027-01-20T19:00:00Z",
-    "ticket_types": [
-        {"code": "standing", "name": "Standing", "price": {"amount": 4500, "currency": "EUR"}, "capacity": 200}
-    ],
-}
-
-
-def a_draft(**changes: Any) -> domain.ConcertDocument:
-    return domain.draft("organiser", {**copy.deepcopy(NEW), **changes}, NOW)  # type: ignore[typeddict-item]
-
-
-def in_seconds(seconds: float) -> str:
-    return to_wire(NOW + timedelta(seconds=seconds))
+from concert_svc.contract import InvalidConcert, StartsTooSoon
+from rabbitmq.times import from_wire
+from tests.unit.concert_svc.concerts import NEW, NOW, SEATED, a_draft, in_seconds
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
@@ -64,38 +45,6 @@ def test_limit_per_person_is_ten_unless_the_organiser_says_otherwise() -> None:
     assert a_draft(max_tickets_per_user=2)["max_tickets_per_user"] == 2
 
 
-def test_draft_can_be_published() -> None:
-    domain.check_publishable(a_draft(), NOW)
-
-
-@pytest.mark.parametrize("status", domain.PUBLIC)
-def test_nothing_but_a_draft_can_be_published(status: str) -> None:
-    with pytest.raises(WrongState):
-        domain.check_publishable({**a_draft(), "status": status}, NOW)
-
-
-@pytest.mark.parametrize(
-    ("before_start", "allowed"), [(11, True), (10.001, True), (10, False), (9.999, False), (0, False)]
-)
-def test_draft_is_published_only_before_its_sales_close(before_start: float, allowed: bool) -> None:
-    draft = a_draft()
-    now = draft["starts_at"] - timedelta(seconds=before_start)
-    if allowed:
-        domain.check_publishable(draft, now)
-    else:
-        with pytest.raises(StartsTooSoon):
-            domain.check_publishable(draft, now)
-
-
-def test_starting_event_is_due_when_sales_close_and_names_the_schedule_it_means() -> None:
-    draft = {**a_draft(), "schedule_version": 7}
-    event = domain.starting_event(draft, NOW, "r1")
-    assert (event["source"], event["type"], event["request_id"]) == ("concert_svc", "concert_starting", "r1")
-    assert event["not_before"] == draft["sales_close_at"]
-    assert event["seq"] == 7
-    assert event["data"] == {"concert_id": draft["_id"], "schedule_version": 7}
-
-
 def test_terms_say_all_that_booking_needs_to_sell() -> None:
     draft = a_draft(doors_at="2027-01-20T18:00:00Z", sales_open_at="2026-12-24T12:00:00Z")
     assert domain.sales_terms(draft) == {
@@ -113,6 +62,28 @@ def test_terms_say_all_that_booking_needs_to_sell() -> None:
             "venue": NEW["venue"],
         },
     }
+
+
+def test_terms_of_a_cancelled_concert_say_so() -> None:
+    assert domain.sales_terms({**a_draft(), "status": "cancelled"})["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("field", ["doors_at", "sales_open_at"])
+def test_nothing_opens_after_the_start(field: str) -> None:
+    with pytest.raises(InvalidConcert) as refusal:
+        a_draft(**{field: "2027-01-20T19:00:01Z"})
+    assert refusal.value.args[0] == field
+    a_draft(**{field: "2027-01-20T19:00:00Z"})
+
+
+@pytest.mark.parametrize("city", ["Zürich", "ZÜRICH", "  zu\u0308rich ", "Zurich"])
+def test_city_is_found_whatever_its_case_and_accents(city: str) -> None:
+    draft = a_draft(venue={**NEW["venue"], "city": city})
+    assert draft["city"] == "zurich"
+
+
+def test_prices_are_what_a_search_compares() -> None:
+    assert a_draft(ticket_types=[*NEW["ticket_types"], SEATED])["prices"] == [4500, 8000]
 
 
 def test_reader_sees_what_the_organiser_said() -> None:
@@ -138,18 +109,6 @@ def test_drafting_changes_nothing_of_what_was_given() -> None:
 def test_times_are_kept_as_moments() -> None:
     draft = a_draft(starts_at="2027-01-20T20:00:00+01:00")
     assert draft["starts_at"] == from_wire(NEW["starts_at"])
-
-
-SEATED: Any = {
-    "code": "balcony",
-    "name": "Balcony",
-    "price": {"amount": 8000, "currency": "EUR"},
-    "seating": [
-        {"section": "B", "rows": ["1", "2", "3"], "seats_per_row": 10},
-        {"section": "C", "rows": ["1"], "seats_per_row": 4},
-    ],
-    "blocked_seats": ["B-1-1", "B-1-2"],
-}
 
 
 def test_reserved_type_has_the_capacity_of_the_seats_that_can_be_sold() -> None:
