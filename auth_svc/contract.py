@@ -232,6 +232,9 @@ class AuthService(Protocol):
             UserNotFound
         """
 
+    def get_contacts(self, user_ids: list[str]) -> dict[str, Contact]:
+        """The names and addresses of these users; who is gone is left out."""
+
     def ping(self) -> dict[str, str]:
         """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 

@@ -160,6 +160,13 @@ class AuthService:
         return Contact(email=user["email"], name=user["name"])
 
     @rpc
+    def get_contacts(self, user_ids: list[str]) -> dict[str, Contact]:
+        return {
+            user["_id"]: Contact(email=user["email"], name=user["name"])
+            for user in self.stores.users.with_ids(user_ids)
+        }
+
+    @rpc
     def ping(self) -> dict[str, str]:
         return self.stores.ping()
 

@@ -1,7 +1,7 @@
 """Users in MongoDB: one document each, found by id, by e-mail address, or by a token that was mailed to them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from pymongo import ASCENDING, IndexModel, ReturnDocument
@@ -136,6 +136,10 @@ class Users:
         """
         found = self._users.find_one({"_id": user_id}, {"credentials_version": 1})
         return version_of(_found(found, user_id))
+
+    def with_ids(self, user_ids: Sequence[str]) -> Iterator[UserDocument]:
+        """Those of them that there are."""
+        yield from self._users.find({"_id": {"$in": list(user_ids)}})
 
     def rename(self, user_id: str, name: str) -> UserDocument:
         """

@@ -19,7 +19,7 @@ from gateway import (
     tokens,
 )
 from gateway.access import declared
-from gateway.routes import audit_log, auth, bookings, catalogue, concerts, docs, health, holds, me, users
+from gateway.routes import audit_log, auth, bookings, catalogue, concerts, docs, health, holds, me, organisers, users
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq.names import outlet
@@ -48,7 +48,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     errors.register(app)
     denials.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, holds, bookings, audit_log, health, docs, catalogue):
+    for module in (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, docs, catalogue):
         api.register_blueprint(module.blueprint)
     app.extensions["openapi"] = openapi.complete(app, api)
 

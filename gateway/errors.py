@@ -72,6 +72,10 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     booking.AlreadyCancelled: (409, "already_cancelled"),
     booking.NotCancellable: (409, "not_cancellable"),
     booking.RequestInProgress: (409, "request_in_progress"),
+    concert.CapacityBelowSold: (409, "wrong_state"),
+    booking.CapacityBelowSold: (409, "wrong_state"),
+    concert.SeatsTaken: (409, "tickets_unavailable"),
+    concert.InvalidConcert: (422, "invalid"),
     concert.StartsTooSoon: (422, "starts_too_soon"),
     auth.WeakPassword: (422, "invalid"),
     auth.InvalidToken: (422, "invalid"),
@@ -229,7 +233,15 @@ def _by_name(error: Exception) -> dict[str, list[str]] | None:
     if isinstance(error, auth.WeakPassword) and len(error.args) == 2:
         field, weakness = error.args
         return {field: [WEAKNESSES[weakness]]}
-    return {"token": [_meaning(auth.InvalidToken)]} if isinstance(error, auth.InvalidToken) else None
+    if isinstance(error, auth.InvalidToken):
+        return {"token": [_meaning(auth.InvalidToken)]}
+    if isinstance(error, concert.InvalidConcert) and len(error.args) == 2:
+        return {error.args[0]: [error.args[1]]}
+    if isinstance(error, concert.CapacityBelowSold) and len(error.args) == 2:
+        return {"ticket_types": ["Of {} {} tickets are sold or held.".format(*error.args)]}
+    if isinstance(error, concert.SeatsTaken):
+        return {"ticket_types": [f"{seat} is sold or held." for seat in error.args]}
+    return {"starts_at": [_meaning(concert.StartsTooSoon)]} if isinstance(error, concert.StartsTooSoon) else None
 
 
 def _by_item(error: Exception) -> dict[str, list[str]] | None:

@@ -15,8 +15,17 @@ from gateway.schemas.accounts import (
     Tokens,
     User,
 )
-from gateway.schemas.bookings import Booking, BookingPage, Hold, NewBooking, NewHold
-from gateway.schemas.concerts import Availability, Concert, ConcertPage, NewConcert, SeatMap
+from gateway.schemas.bookings import Booking, BookingPage, Hold, NewBooking, NewHold, Rollouts, Sales, SoldBookingPage
+from gateway.schemas.concerts import (
+    Availability,
+    ChangePage,
+    Concert,
+    ConcertChange,
+    ConcertPage,
+    NewConcert,
+    SearchArguments,
+    SeatMap,
+)
 from gateway.schemas.fields import Health, PageArguments
 
 __all__ = [
@@ -25,7 +34,9 @@ __all__ = [
     "Availability",
     "Booking",
     "BookingPage",
+    "ChangePage",
     "Concert",
+    "ConcertChange",
     "ConcertPage",
     "Credentials",
     "EmailVerification",
@@ -41,8 +52,12 @@ __all__ = [
     "ProfileChange",
     "Registration",
     "Roles",
+    "Rollouts",
+    "Sales",
+    "SearchArguments",
     "SeatMap",
     "Sessions",
+    "SoldBookingPage",
     "Tokens",
     "User",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from gateway.schemas.concerts import Venue
-from gateway.schemas.fields import WHOLE_CHARACTERS, Money, Time, WholeNumber
+from gateway.schemas.fields import WHOLE_CHARACTERS, Money, Time, WholeNumber, local_times
 
 #: Tickets of one request; no limit per person is higher.
 MOST_TICKETS = 100
@@ -106,6 +106,7 @@ class ConcertSummary(Schema):
     starts_at = Time(required=True)
     doors_at = Time(allow_none=True)
     venue = fields.Nested(Venue, required=True)
+    local = local_times("starts_at", "doors_at")
 
 
 class Ticket(Schema):
@@ -133,6 +134,67 @@ class Booking(Schema):
     confirmed_at = Time(required=True)
     cancelled_at = Time(allow_none=True)
     confirmation_mail = fields.Nested(ConfirmationMail, required=True)
+
+
+class Buyer(Schema):
+    id = fields.String(required=True)
+    name = fields.String(allow_none=True, metadata={"description": "null when the user is gone"})
+    email = fields.String(allow_none=True)
+
+
+class SoldBooking(Booking):
+    """A booking as the concert's organiser sees it."""
+
+    buyer = fields.Nested(Buyer, required=True)
+
+
+class SoldBookingPage(Schema):
+    items = fields.List(fields.Nested(SoldBooking), required=True)
+    next_cursor = fields.String(allow_none=True, required=True)
+
+
+class TicketTypeSales(Schema):
+    ticket_type = fields.String(required=True)
+    tickets = fields.Integer(required=True, metadata={"example": 83})
+    revenue = fields.Nested(Money, required=True)
+    cancelled = fields.Integer(
+        required=True, metadata={"description": "tickets that were bought and given back", "example": 2}
+    )
+
+
+class HourSales(Schema):
+    hour = Time(required=True, metadata={"description": "its beginning"})
+    ticket_type = fields.String(required=True)
+    tickets = fields.Integer(required=True, metadata={"example": 12})
+    revenue = fields.Nested(Money, required=True)
+
+
+class Sales(Schema):
+    """What was sold and is not cancelled. Types and hours in which nothing was are left out."""
+
+    ticket_types = fields.List(fields.Nested(TicketTypeSales), required=True)
+    hours = fields.List(fields.Nested(HourSales), required=True)
+
+
+class Rollout(Schema):
+    """How far a change of a concert has been brought to its bookings."""
+
+    kind = fields.String(required=True, validate=validate.OneOf(["cancellation", "reschedule", "reminder"]))
+    version = fields.Integer(required=True, metadata={"description": "the concert's schedule_version", "example": 3})
+    state = fields.String(
+        required=True,
+        validate=validate.OneOf(["running", "done", "stale"]),
+        metadata={"description": "stale: another change has overtaken it"},
+    )
+    total = fields.Integer(required=True, metadata={"description": "confirmed bookings when it began", "example": 1200})
+    looked_at = fields.Integer(required=True, metadata={"example": 400})
+    changed = fields.Integer(required=True, metadata={"example": 398})
+    begun_at = Time(required=True)
+    finished_at = Time(allow_none=True)
+
+
+class Rollouts(Schema):
+    items = fields.List(fields.Nested(Rollout), required=True)
 
 
 class BookingPage(Schema):

@@ -1,5 +1,6 @@
 """Concerts, their availability and seats, as they go in and out of the API."""
 
+import math
 import re
 from typing import Any
 from zoneinfo import available_timezones
@@ -7,7 +8,17 @@ from zoneinfo import available_timezones
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from booking_svc.contract import SEAT_STATES
-from gateway.schemas.fields import Money, Time, WholeNumber, text
+from gateway.examples import ID
+from gateway.schemas.fields import (
+    WHOLE_CHARACTERS,
+    DayOrTime,
+    Money,
+    PageArguments,
+    Time,
+    WholeNumber,
+    local_times,
+    text,
+)
 from rabbitmq.times import from_wire
 
 #: Seats and rows in one concert, in all; and seats of a type that a body of 64 KiB can name.
@@ -113,21 +124,47 @@ class NewConcert(Schema):
 
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
-        types = data["ticket_types"]
-        if len({t["code"] for t in types}) < len(types):
-            raise ValidationError("Each ticket type needs a code of its own.", "ticket_types")
-        rows = [row for t in types for row in _rows_of(t).items()]
-        if sum(seats for _, seats in rows) > MOST_SEATS:
-            raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "ticket_types")
-        if len(dict(rows)) < len(rows):
-            raise ValidationError("Two ticket types cannot have the same row of a section.", "ticket_types")
-        if len(rows) > MOST_ROWS:
-            raise ValidationError(f"A concert has at most {MOST_ROWS} rows.", "ticket_types")
-        if len({t["price"]["currency"] for t in types}) > 1:
-            raise ValidationError("All prices must be in one currency.", "ticket_types")
+        check_ticket_types(data["ticket_types"])
         for earlier in ("doors_at", "sales_open_at"):
             if data.get(earlier) and from_wire(data[earlier]) > from_wire(data["starts_at"]):
                 raise ValidationError("Must not be after starts_at.", earlier)
+
+
+class ConcertChange(Schema):
+    """The fields that are to change. `ticket_types` are all that there are from now on."""
+
+    title = text(200, required=False)
+    description = text(10_000, required=False, allow_none=True, lines=True)
+    performers = fields.List(text(200), validate=validate.Length(1, 50))
+    venue = fields.Nested(Venue)
+    starts_at = Time()
+    doors_at = Time(allow_none=True)
+    sales_open_at = Time(allow_none=True)
+    max_tickets_per_user = WholeNumber(1, 100)
+    ticket_types = fields.List(fields.Nested(NewTicketType), validate=validate.Length(1, 50))
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        if "ticket_types" in data:
+            check_ticket_types(data["ticket_types"])
+
+
+def check_ticket_types(types: list[dict[str, Any]]) -> None:
+    """
+    Raises:
+        ValidationError: they cannot be those of one concert.
+    """
+    if len({t["code"] for t in types}) < len(types):
+        raise ValidationError("Each ticket type needs a code of its own.", "ticket_types")
+    rows = [row for t in types for row in _rows_of(t).items()]
+    if sum(seats for _, seats in rows) > MOST_SEATS:
+        raise ValidationError(f"A concert has at most {MOST_SEATS} seats.", "ticket_types")
+    if len(dict(rows)) < len(rows):
+        raise ValidationError("Two ticket types cannot have the same row of a section.", "ticket_types")
+    if len(rows) > MOST_ROWS:
+        raise ValidationError(f"A concert has at most {MOST_ROWS} rows.", "ticket_types")
+    if len({t["price"]["currency"] for t in types}) > 1:
+        raise ValidationError("All prices must be in one currency.", "ticket_types")
 
 
 class Concert(Schema):
@@ -146,13 +183,68 @@ class Concert(Schema):
     sales_close_at = Time(required=True)
     max_tickets_per_user = fields.Integer(required=True)
     ticket_types = fields.List(fields.Nested(TicketType), required=True)
+    schedule_version = fields.Integer(required=True, metadata={"description": "grows with every change", "example": 3})
     created_at = Time(required=True)
     published_at = Time(allow_none=True)
     closed_at = Time(allow_none=True)
+    finished_at = Time(allow_none=True)
+    cancelled_at = Time(allow_none=True)
+    local = local_times("starts_at", "doors_at", "sales_open_at", "sales_close_at")
 
 
 class ConcertPage(Schema):
     items = fields.List(fields.Nested(Concert), required=True)
+    next_cursor = fields.String(allow_none=True, required=True)
+
+
+class SearchArguments(PageArguments):
+    """A date, `2026-12-01`, means the whole day in UTC."""
+
+    text = fields.String(
+        data_key="q", validate=[validate.Length(1, 200), WHOLE_CHARACTERS], metadata={"example": "organs"}
+    )
+    city = fields.String(validate=[validate.Length(1, 100), WHOLE_CHARACTERS])
+    starts_from = DayOrTime(data_key="from")
+    starts_before = DayOrTime(data_key="to", whole_day=True)
+    lowest_price = fields.Integer(data_key="min_price", validate=validate.Range(0, 100_000_000))
+    highest_price = fields.Integer(data_key="max_price", validate=validate.Range(0, 100_000_000))
+    available = fields.Boolean(metadata={"description": "only concerts that have tickets left, as far as is known"})
+    sort = fields.String(
+        validate=validate.OneOf(["date", "relevance"]),
+        metadata={"description": "relevance to `q`, which is the default when there is one; or date"},
+    )
+
+    @validates_schema
+    def check(self, data: dict[str, Any], **_: Any) -> None:
+        if data.get("sort") == "relevance" and "text" not in data:
+            raise ValidationError("Needs a text to be relevant to.", "sort")
+        if data.get("highest_price", math.inf) < data.get("lowest_price", 0):
+            raise ValidationError("Must not be below min_price.", "max_price")
+
+
+class FieldChange(Schema):
+    was = fields.Raw(required=True, allow_none=True, metadata={"example": "Night of the Organs"})
+    is_ = fields.Raw(
+        required=True, allow_none=True, attribute="is", data_key="is", metadata={"example": "Night of the Flutes"}
+    )
+
+
+class Change(Schema):
+    version = fields.Integer(required=True, metadata={"example": 3})
+    action = fields.String(
+        required=True, validate=validate.OneOf(["changed", "created", "published", "cancelled", "deleted"])
+    )
+    at = Time(required=True)
+    by = fields.String(required=True, metadata={"description": "a user's id", "example": ID})
+    request_id = fields.String(allow_none=True, metadata={"example": ID})
+    changed = fields.Dict(
+        keys=fields.String(), values=fields.Nested(FieldChange), required=True, attribute="fields", data_key="fields",
+        metadata={"example": {"title": {"was": "Night of the Organs", "is": "Night of the Flutes"}}},
+    )  # fmt: skip
+
+
+class ChangePage(Schema):
+    items = fields.List(fields.Nested(Change), required=True)
     next_cursor = fields.String(allow_none=True, required=True)
 
 

@@ -1,13 +1,15 @@
 """The kinds of values there are in the API, and what every noun has in common."""
 
+import contextlib
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from rabbitmq.times import to_wire
+from rabbitmq.times import from_wire, to_wire
 
 NO_CONTROL = validate.Regexp(r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z", error="Must not contain control characters.")
 #: JSON can write half a character ("\ud800"); no database and no mail can.
@@ -16,6 +18,7 @@ WHOLE_CHARACTERS = validate.Regexp(r"^[^\ud800-\udfff]*\Z", re.DOTALL, error="Mu
 PLAIN_ADDRESS = validate.Regexp(
     r"^[!#-~]*\Z", error="Must be in ASCII and without quotes; a domain such as müller.de is written xn--mller-kva.de."
 )
+DAY = re.compile(r"^\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +53,34 @@ class Time(fields.AwareDateTime):
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return value  # services speak in this form
+
+
+class DayOrTime(Time):
+    """A time as above, or a day, `2026-12-01`: its beginning in UTC; with *whole_day* its end."""
+
+    def __init__(self, whole_day: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._whole_day = whole_day
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, str) and DAY.match(value):
+            with contextlib.suppress(ValueError, OverflowError):  # there is no such day: refused as what it is not
+                day = date.fromisoformat(value) + timedelta(days=int(self._whole_day))
+                value = f"{day.isoformat()}T00:00:00Z"
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+def local_times(*names: str) -> fields.Function:
+    """The times of these *names* once more, as a clock in the venue's zone shows them, with its offset from UTC."""
+
+    def local(obj: Mapping[str, Any]) -> dict[str, Any]:
+        zone = ZoneInfo(obj["venue"]["timezone"])
+        times = {name: obj[name] and from_wire(obj[name]).astimezone(zone).isoformat() for name in names}
+        return {"timezone": zone.key, **times}
+
+    example = {"timezone": "Europe/Berlin", **dict.fromkeys(names, "2027-01-20T20:00:00+01:00")}
+    metadata = {"description": "the times in the venue's time zone", "type": "object", "example": example}
+    return fields.Function(local, metadata=metadata)
 
 
 class PageArguments(Schema):

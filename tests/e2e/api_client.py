@@ -42,6 +42,17 @@ class Person:
         sent = {"Content-Type": "application/json", **self.authorization, **(headers or {})}
         return self.api.post(path, content=content, headers=sent)
 
+    def patch(self, path: str, body: Any) -> httpx.Response:
+        return self.api.patch(path, json=body, headers=self.authorization)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.api.delete(path, headers=self.authorization)
+
+    def hold(self, concert_id: str, quantity: int = 1, code: str = "standing") -> httpx.Response:
+        """Ask for *quantity* tickets to be kept."""
+        body = {"concert_id": concert_id, "items": [{"ticket_type": code, "quantity": quantity}]}
+        return self.post("/v1/holds", body)
+
     def book(
         self, concert_id: str, quantity: int = 1, code: str = "standing", key: str | None = None
     ) -> httpx.Response:
