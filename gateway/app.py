@@ -14,6 +14,7 @@ from gateway import (
     limits,
     negotiation,
     openapi,
+    request_log,
     services,
     sessions,
     tokens,
@@ -56,6 +57,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
         declared(view)
 
     headers.register(app)
+    request_log.register(app)
     app.before_request(sessions.recognise)
     limits.register(app)  # between the two: a user is counted as such, and so is whoever is refused
     app.before_request(sessions.admit)

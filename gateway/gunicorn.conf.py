@@ -3,6 +3,7 @@
 import os
 
 from gateway.config import LARGEST_BODY
+from rabbitmq import logs
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '3000')}"
 workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
@@ -16,6 +17,10 @@ errorlog = "-"
 #: Its path would be shared by every gunicorn of this user.
 control_socket_disable = True
 loglevel = os.environ.get("LOG_LEVEL", "info").lower()
+#: gunicorn's own lines in the form of all others.
+logconfig_dict = logs.settings("gateway", loglevel) | {
+    "loggers": {"gunicorn.error": {"level": loglevel.upper(), "handlers": [], "propagate": True}}
+}
 
 
 def pre_request(worker, req):

@@ -42,6 +42,11 @@ def ports_file(data_dir: Path) -> Path:
     return data_dir / "ports.json"
 
 
+def metrics_file(data_dir: Path) -> Path:
+    """Where Prometheus finds what each process counts, in its own form."""
+    return data_dir / "metrics.json"
+
+
 def secrets_file(data_dir: Path) -> Path:
     """The passwords, kept for good."""
     return data_dir / "secrets.env"

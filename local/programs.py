@@ -18,6 +18,8 @@ class Program:
     command: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     copies: int = 1
+    #: What each of the copies gets beside that.
+    each: tuple[Mapping[str, str], ...] = ()
     #: How long it may take to end after SIGTERM, before SIGKILL. A Nameko service takes about 5 s.
     stop_seconds: int = 9
     #: Smaller starts earlier within its group.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from local import checks, console, data_dir, ports, private_files, processes, secrets, topology
+from local import checks, console, data_dir, metrics, ports, private_files, processes, secrets, topology
 from local.programs import platform_programs
 from local.readiness import Readiness
 from local.secrets import Secrets
@@ -42,9 +42,9 @@ def run(settings: Settings, signals: StopSignals) -> None:
         console.say("Starting")
         try:
             private_files.write_values(runtime_file, {k: v for k, v in facts.items() if k not in UNTOLD})
-            supervisor.start(
-                servers.programs(), platform_programs(facts, servers.amqp_uris(), settings.passed_on), lock
-            )
+            programs = platform_programs(facts, servers.amqp_uris(), settings.passed_on)
+            supervisor.start(servers.programs(), metrics.with_ports(programs, servers.ports), lock)
+            metrics.write_targets(data_dir.metrics_file(settings.data_dir), servers.ports)
             readiness.wait(servers.checks(), SERVERS_SECONDS)
             topology.apply(facts["AMQP_URI"], settings.passed_on, supervisor.log_of("topology"), signals)
             ports.require_free(settings.port, settings.host)
@@ -62,6 +62,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
 def _choose_ports(settings: Settings) -> dict[str, int]:
     file = data_dir.ports_file(settings.data_dir)
     needed = [port for name, names in PORTS.items() if name not in settings.given for port in names]
+    needed += [metrics.port_name(process) for process in metrics.PROCESSES]
     remembered = ports.remembered(file)
     chosen = ports.choose(needed, remembered, settings.port)
     ports.remember(file, remembered | chosen)

@@ -169,7 +169,7 @@ class Supervisor:
         command = [sys.executable, "-m", "local.launch", str(self._launch_file(program))]
         return _section(
             f"program:{program.name}",
-            command=shlex.join(command),
+            command=_Expanded(f"{_literal(shlex.join(command))} %(process_num)d"),
             numprocs=program.copies,
             numprocs_start=1,
             process_name=_Expanded(name),

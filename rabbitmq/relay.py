@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from rabbitmq import delays, metrics
+from rabbitmq import delays, metrics, unpublished
 from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Outcome, Refused, Unknown
 from rabbitmq.lease import Lease
 from rabbitmq.logs import fields
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 BATCH = 200  #: documents per collection and round, one event of each
 IDLE = 0.05  #: seconds between two looks when there was nothing
 FAULT_PAUSE = 0.5  #: seconds after a fault of a server
+SURVEY = 5  #: seconds between two counts of what waits
 PERSISTENT = 2
 #: A refused event is tried again after 1, 2, 4 ... s; after PARKED_AFTER tries an operator is told, and it is tried
 #: every RAREST s.
@@ -99,6 +100,7 @@ class Relay:
         self.parameters = parameters
         self._mongo = mongo
         self._lease = lease
+        self._next_survey = 0.0
         self._unchangeable: dict[tuple[OutboxPlace, Any], float] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -130,8 +132,22 @@ class Relay:
                 active = ours
                 metrics.relay_active.set(active)
                 log.info("relay is publishing" if active else "another relay is publishing")
+            if active:
+                self._survey()
             if not active or self.publish_pending(broker, goes_on) == 0:
                 broker.idle(IDLE)
+
+    def _survey(self) -> None:
+        """Count what waits, now and then."""
+        if time.monotonic() < self._next_survey:
+            return
+        self._next_survey = time.monotonic() + SURVEY
+        for place in OUTBOXES:
+            found = unpublished.survey(self._mongo[place.database][place.collection], datetime.now(UTC))
+            name = f"{place.database}.{place.collection}"
+            metrics.outbox_pending.labels(name).set(found.pending)
+            metrics.outbox_parked.labels(name).set(found.parked)
+            metrics.outbox_oldest.labels(name).set(found.oldest_seconds)
 
     def _let_others_go_on(self) -> None:
         try:

@@ -41,6 +41,32 @@ def waiting(collection: Collection[dict[str, Any]], refused_only: bool = False) 
         )
 
 
+class Survey(NamedTuple):
+    pending: int  #: documents with unpublished events
+    parked: int  #: those that the broker refuses again and again
+    oldest_seconds: float  #: since the oldest event happened; 0 when there is none
+
+
+def survey(collection: Collection[dict[str, Any]], now: datetime) -> Survey:
+    """How much waits in *collection*, and for how long. Not all is late: what happened a moment ago counts, too."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {PENDING: {"$exists": True}}},
+        {
+            "$group": {
+                "_id": None,
+                "pending": {"$sum": 1},
+                "parked": {"$sum": {"$cond": [{"$eq": ["$" + REFUSAL + ".parked", True]}, 1, 0]}},
+                "oldest": {"$min": {"$min": "$outbox.occurred_at"}},
+            }
+        },
+    ]
+    for found in collection.aggregate(pipeline):
+        oldest = found["oldest"]
+        age = (now - oldest).total_seconds() if isinstance(oldest, datetime) else 0.0
+        return Survey(found["pending"], found["parked"], max(age, 0.0))
+    return Survey(0, 0, 0.0)
+
+
 def try_again(collection: Collection[dict[str, Any]], aggregate_id: str | None = None) -> int:
     """
     Have the relay try what was refused at its next look: of one document, or of all.

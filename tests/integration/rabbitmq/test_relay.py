@@ -15,7 +15,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from rabbitmq import delays, relay
+from rabbitmq import delays, relay, unpublished
 from rabbitmq.confirms import ConfirmingConnection
 from rabbitmq.database import Document
 from rabbitmq.lease import Lease
@@ -125,6 +125,20 @@ def test_message_is_kept_by_the_broker_and_names_event_and_request(
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
     assert (properties.message_id, properties.headers) == (event["event_id"], {"nameko.request_id": "r1"})
     assert (body["aggregate_id"], body["type"], body["data"]) == (thing_id, "thing_happened", {"n": 1})
+
+
+def test_what_waits_is_counted(things: Collection[Document], source: str) -> None:
+    now = datetime.now(UTC)
+    assert unpublished.survey(things, now) == (0, 0, 0.0)
+    old = an_event(source)
+    old["occurred_at"] = now - timedelta(seconds=90)
+    store(things, an_event(source))
+    parked = store(things, old, an_event(source))
+    things.update_one({"_id": parked}, {"$set": {REFUSAL: {"parked": True}}})
+    things.insert_one({"_id": "broken", "outbox": {"event_id": 1}})
+    found = unpublished.survey(things, now)
+    assert (found.pending, found.parked) == (3, 1)
+    assert found.oldest_seconds == pytest.approx(90, abs=1)
 
 
 # --- what the broker refuses

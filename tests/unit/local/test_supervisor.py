@@ -70,6 +70,19 @@ def test_a_program_gets_its_own_environment_and_nothing_else(tmp_path: Path) -> 
     assert set(environment) <= {"LC_CTYPE"}  # which Python adds for itself
 
 
+def test_each_copy_of_a_program_gets_what_is_its_own(tmp_path: Path) -> None:
+    show = [sys.executable, "-c", "import os; print(os.environ['BOTH'], os.environ['PORT'])"]
+    launch.write(
+        tmp_path / "show.json", Program("show", show, {"BOTH": "x"}, copies=2, each=({"PORT": "1"}, {"PORT": "2"}))
+    )
+    for number in ("1", "2"):
+        command = [sys.executable, "-m", "local.launch", str(tmp_path / "show.json"), number]
+        assert subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout == f"x {number}\n".encode()
+    options = as_the_supervisor_reads_it(tmp_path / "data")
+    commands = [process.command for group in options.process_group_configs for process in group.process_configs]
+    assert sorted(command.split()[-1] for command in commands if "service.json" in command) == ["1", "2"]
+
+
 def test_the_socket_is_in_the_data_dir_unless_its_path_is_too_long_for_a_socket(tmp_path: Path) -> None:
     assert socket_path(Path("/short")) == Path("/short/supervisor/socket")
     long = [tmp_path / (name * 100) for name in "ab"]
