@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from local import console, data_dir, private_files
-from local.programs import executable, python_environment
+from local.programs import python_environment
 from local.settings import ROOT, Settings, StackFailed
 from local.supervisor import NotRunning, Process, Supervisor
 
@@ -39,11 +39,10 @@ def shell(settings: Settings) -> NoReturn:
     """
     _processes(settings)
     runtime = private_files.read_values(data_dir.runtime_file(settings.data_dir))
-    environment = {**settings.environment, "AMQP_URI": runtime["AMQP_URI"], "PYTHONWARNINGS": "ignore"}
+    environment = {**settings.environment, **python_environment(), **runtime, "PYTHONWARNINGS": "ignore"}
     if not sys.stdin.isatty():
         environment["PYTHONSTARTUP"] = str(ROOT / "local" / "no_prompt.py")
-    command = [executable("nameko"), "shell", "--config", str(ROOT / "local" / "shell.yml")]
-    os.execve(command[0], command, environment)
+    os.execve(sys.executable, [sys.executable, "-m", "rabbitmq.shell"], environment)
 
 
 def audit(settings: Settings) -> NoReturn:

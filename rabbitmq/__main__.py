@@ -11,15 +11,17 @@ from typing import TextIO
 import click
 from pymongo import MongoClient
 
-from rabbitmq import broker, logs, metrics, users
+from rabbitmq import broker, commands, logs, metrics, users
 from rabbitmq import definitions as definitions_
 from rabbitmq import topology as topology_
+from rabbitmq.commands import Commands, amqp_uri_option, mongo_uri_option
+from rabbitmq.console import Console
 from rabbitmq.database import Document
 from rabbitmq.lease import Lease
 from rabbitmq.relay import Relay
 
 
-@click.group()
+@click.group(cls=Commands)
 def main() -> None:
     """What an operator asks of the broker. Addresses come from AMQP_URI and MONGO_URI."""
     _log_as("operator")
@@ -30,8 +32,8 @@ def _log_as(process: str) -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it says of each failure we say ourselves
 
 
-amqp_uri_option = click.option("--amqp-uri", envvar="AMQP_URI", required=True)
-mongo_uri_option = click.option("--mongo-uri", envvar="MONGO_URI", required=True)
+for command in (commands.queues, commands.delayed, commands.dead_letters, commands.outbox):
+    main.add_command(command)
 
 
 @main.group()
@@ -56,12 +58,8 @@ def verify(amqp_uri: str, export: TextIO | None) -> None:
     Over AMQP only exchanges and queues can be seen; an export shows bindings and rights as well.
     """
     found = list(definitions_.differences(json.load(export)) if export else broker.differences(amqp_uri))
-    for difference in found:
-        click.echo(difference)
-    if found:
-        sys.exit(1)
-    seen = "Exchanges, queues, bindings and rights" if export else "Exchanges and queues"
-    click.echo(f"{seen} are as they should be (topology {topology_.VERSION})")
+    click.echo(Console.verdict(found, whole=export is not None))
+    sys.exit(1 if found else 0)
 
 
 @topology.command()
@@ -95,7 +93,10 @@ def relay(amqp_uri: str, mongo_uri: str, metrics_host: str, metrics_port: int | 
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     metrics.serve(metrics_host, metrics_port)
-    mongo: MongoClient[Document] = MongoClient(mongo_uri, tz_aware=True, w="majority", journal=True, timeoutMS=5000)
+    # A date that Python has no word for is a broken event's, and no reason to stumble over the whole batch.
+    mongo: MongoClient[Document] = MongoClient(
+        mongo_uri, tz_aware=True, datetime_conversion="DATETIME_AUTO", w="majority", journal=True, timeoutMS=5000
+    )
     Relay(amqp_uri, mongo, Lease(mongo["relay"]["leases"], "relay")).run(stop.is_set)
 
 

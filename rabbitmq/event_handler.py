@@ -7,6 +7,7 @@ the reason; what cannot be read goes there at once. A handler that finds its eve
 """
 
 import logging
+import time
 from typing import Any
 
 import eventlet
@@ -81,7 +82,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
         reason = reason[:LONGEST_REASON]
         headers = {ATTEMPT_HEADER: attempts_before(message), REASON_HEADER: reason}
         try:
-            self._publish(message, self.queue.name, headers)
+            self._publish(message, self.queue.name, headers, timestamp=int(time.time()))
         except Exception as error:
             log.warning("the broker parks a message of %s without its reason: %r", self.queue.name, error)
             self.queue_consumer.refuse_message(message)
@@ -89,7 +90,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
             self.queue_consumer.ack_message(message)
         self._tell(message, "parked", reason)
 
-    def _publish(self, message: Message, routing_key: str, headers: dict[str, Any]) -> None:
+    def _publish(self, message: Message, routing_key: str, headers: dict[str, Any], **more: Any) -> None:
         """The same message again, without what the broker noted on it: with that, it takes a retry for a loop."""
         publish(
             self.container,
@@ -100,6 +101,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
             content_type=message.content_type or "application/octet-stream",
             content_encoding=message.content_encoding or "binary",
             mandatory=True,
+            **more,
         )
 
     def _tell(self, message: Message, outcome: str, reason: str | None = None) -> None:

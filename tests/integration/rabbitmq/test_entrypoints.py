@@ -105,6 +105,7 @@ def test_event_that_fails_every_time_rests_among_the_dead_letters_with_the_reaso
     assert letter.reason == f"failed 3 times, at last with TroubleWithEvent: {happened['event_id']}"
     assert letter.properties.headers["x-attempt"] == len(RETRY_AFTER)
     assert letter.properties.headers["nameko.request_id"] == "r1"
+    assert time.time() - 60 < letter.properties.timestamp <= time.time()
     assert is_empty(channel, tiny.subscription.queue)
 
 
