@@ -71,7 +71,10 @@ class RpcClient:
         parameters = pika.URLParameters(amqp_uri)
         parameters.heartbeat = 10
         parameters.socket_timeout = parameters.stack_timeout = 3
-        parameters.blocked_connection_timeout = TIMEOUT
+        # What the network does not take for so many milliseconds is lost. An alarm is no reason to hang up: it is told
+        # of at each new connection's first request only, which would wait in vain.
+        parameters.tcp_options = {"TCP_USER_TIMEOUT": int(TIMEOUT * 1000)}
+        parameters.blocked_connection_timeout = None
         parameters.client_properties = {"connection_name": "gateway"}
         self._parameters = parameters
         self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}

@@ -17,6 +17,8 @@ class TcpProxy:
         self.port: int = self._listener.getsockname()[1]
         self._refusing = False
         self.connections = 0  #: accepted so far
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self, refusing: bool = False) -> None:
@@ -25,12 +27,18 @@ class TcpProxy:
         for one in list(self._sockets):
             self._drop(one)
 
+    def clog(self) -> None:
+        """Let nothing through in either direction until `mend`; nobody is told."""
+        self._flows.clear()
+
     def mend(self) -> None:
-        """Let new connections in."""
+        """Let new connections in, and everything through."""
         self._refusing = False
+        self._flows.set()
 
     def close(self) -> None:
         self._listener.close()
+        self._flows.set()
         self.cut()
 
     def _accept(self) -> None:
@@ -49,6 +57,7 @@ class TcpProxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._flows.wait()
                 sink.sendall(data)
         self._drop(source)
         self._drop(sink)

@@ -1,16 +1,17 @@
 """The gateway's one door to RabbitMQ, at a real broker and a real service."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psutil
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import UnroutableError
 
 from auth_svc.contract import UserNotFound
 from gateway import rpc
@@ -19,6 +20,7 @@ from gateway.rpc import RemoteError, RpcClient
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import RPC_EXCHANGE
 from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
+from tests.integration.rabbitmq.rabbitmqctl import memory_alarm, rabbitmqctl
 from tests.integration.rabbitmq.tiny import Tiny
 from tests.integration.rabbitmq.tiny_errors import Refused
 from tests.local_stack import LocalStack
@@ -263,28 +265,88 @@ def test_every_call_is_answered_or_refused_in_time_while_the_cable_is_pulled_aga
     poll(lambda: is_answered(behind_cable, tiny))
 
 
-def test_reconnecting_leaves_no_thread_and_no_queue_behind(
-    channel: BlockingChannel, cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
+def test_network_that_swallows_everything_fails_each_call_in_time_and_heals_by_itself(
+    cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
 ) -> None:
     assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
-    for _ in range(3):
-        cable.cut()
-        poll(lambda: not behind_cable._connected.is_set())
-        poll(behind_cable.is_connected)
-    ours = [thread for thread in threading.enumerate() if thread is behind_cable._thread]
-    assert len(ours) == 1
-    behind_cable.close()
-    assert not ours[0].is_alive()
-    channel.confirm_delivery()
+    cable.clog()
+    with ThreadPoolExecutor(20) as threads:
+        took = threads.map(
+            lambda _: seconds_until_unavailable(lambda: behind_cable.call(tiny.name, "ping", {}, {}, timeout=1)),
+            range(20),
+        )
+        assert max(took) < 1 + AT_ONCE
+    cable.mend()
+    poll(lambda: is_answered(behind_cable, tiny), seconds=30)
+    assert behind_cable._pending == {}
 
-    def reply_queue_is_gone() -> bool:
-        try:
-            channel.basic_publish(RPC_EXCHANGE, behind_cable._reply_to, b"", mandatory=True)
-        except UnroutableError:
-            return True
-        return False
 
-    poll(reply_queue_is_gone)
+def test_memory_alarm_fails_calls_at_once_and_when_it_ends_they_are_answered_on_the_same_connection(
+    stack: LocalStack, cable: TcpProxy, behind_cable: RpcClient, tiny: Tiny
+) -> None:
+    assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
+    with memory_alarm(stack):
+        assert seconds_until_unavailable(lambda: behind_cable.call(tiny.name, "ping", {}, {})) < AT_ONCE
+        poll(lambda: not behind_cable.is_connected())
+        began = time.monotonic()
+        while time.monotonic() < began + 1:
+            assert seconds_until_unavailable(lambda: behind_cable.call(tiny.name, "ping", {}, {})) < AT_ONCE
+    poll(lambda: is_answered(behind_cable, tiny), seconds=10)
+    assert cable.connections == 1
+
+
+class Held(NamedTuple):
+    """What a process has of its system."""
+
+    threads: int
+    descriptors: int
+    megabytes: float
+
+
+def held() -> Held:
+    process = psutil.Process()
+    gc.collect()
+    return Held(threading.active_count(), process.num_fds(), process.memory_info().rss / 1e6)
+
+
+@pytest.mark.parametrize(
+    "times", [30, pytest.param(1000, marks=[pytest.mark.long, pytest.mark.timeout(1200)])], ids=str
+)
+def test_reconnecting_leaves_no_thread_descriptor_memory_or_queue_behind(
+    times: int,
+    stack: LocalStack,
+    channel: BlockingChannel,
+    tiny: Tiny,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broker = urlsplit(stack.amqp_uri)
+    assert broker.hostname and broker.port
+    login = broker.netloc.rpartition("@")[0]
+    with proxy(broker.hostname, broker.port) as cable:
+        client = RpcClient(broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl(), [])
+        for done in range(times):
+            assert client.call(tiny.name, "ping", {}, {}, timeout=4) == "pong"
+            if done == min(times // 2, 100):  # by then all is loaded that ever will be
+                before = held()
+            cable.cut()
+            poll(lambda: not client._connected.is_set())
+            poll(client.is_connected)
+        poll(lambda: held().threads <= before.threads and held().descriptors <= before.descriptors)
+        after = held()
+        with capsys.disabled():
+            print(f"\n  {times} reconnects: {before} -> {after}")
+        assert after.megabytes - before.megabytes < 8
+        assert client._pending == {} and not client._outgoing
+        ours = client._thread
+        client.close()
+        assert ours is not None and not ours.is_alive()
+    poll(lambda: queues_of(stack, client) == [])
+
+
+def queues_of(stack: LocalStack, client: RpcClient) -> list[str]:
+    """The queues that wait for its answers."""
+    names = rabbitmqctl(stack, "list_queues", "--silent", "name").split()
+    return [name for name in names if client._reply_to in name]
 
 
 def test_closing_fails_what_is_in_flight(client: RpcClient, silent: str) -> None:

@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tests.local_stack import LocalStack
 
@@ -22,3 +24,13 @@ def rabbitmqctl(stack: LocalStack, *arguments: str) -> str:
     ran = subprocess.run([PROGRAM, "-q", *arguments], env=environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
+
+
+@contextmanager
+def memory_alarm(stack: LocalStack) -> Iterator[None]:
+    """The broker takes no messages for the time of the block: it believes that its memory is full."""
+    rabbitmqctl(stack, "set_vm_memory_high_watermark", "0.000001")
+    try:
+        yield
+    finally:
+        rabbitmqctl(stack, "set_vm_memory_high_watermark", "0.4")
