@@ -12,6 +12,7 @@ from gateway import (
     errors,
     headers,
     limits,
+    metrics,
     negotiation,
     openapi,
     request_log,
@@ -21,6 +22,7 @@ from gateway import (
 )
 from gateway.access import declared
 from gateway.routes import audit_log, auth, bookings, catalogue, concerts, docs, health, holds, me, organisers, users
+from gateway.routes import metrics as metrics_route
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq.names import outlet
@@ -49,13 +51,14 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     errors.register(app)
     denials.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, docs, catalogue):
+    for module in (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, docs, catalogue, metrics_route):
         api.register_blueprint(module.blueprint)
     app.extensions["openapi"] = openapi.complete(app, api)
 
     for view in app.view_functions.values():
         declared(view)
 
+    metrics.register(app)
     headers.register(app)
     request_log.register(app)
     app.before_request(sessions.recognise)

@@ -152,6 +152,7 @@ def example(code: str) -> dict[str, Any]:
 
 def problem(status: int, code: str, detail: str, errors: dict[str, Any] | None = None) -> Response:
     """The answer to a request that is not carried out."""
+    g.refusal = code  # for the metrics
     body = _body(status, code, detail, errors, next_steps(code, _about), g.get("request_id"))
     response = Response(json.dumps(body), status, content_type="application/problem+json")
     if code in RETRY_AFTER:

@@ -1,9 +1,16 @@
 """gunicorn's settings: few processes, many threads, which mostly wait for services."""
 
 import os
+import shutil
+import tempfile
 
 from gateway.config import LARGEST_BODY
 from rabbitmq import logs
+
+#: Where the processes keep what they count, to show it together; anew at each start. The library looks for it when
+#: it is imported, which must be later than this.
+counted = tempfile.mkdtemp(prefix="gateway-metrics-")
+os.environ.update(PROMETHEUS_MULTIPROC_DIR=counted)
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '3000')}"
 workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
@@ -29,3 +36,15 @@ def pre_request(worker, req):
     length = headers.get("CONTENT-LENGTH", "0")
     if (length.isdigit() and int(length) > LARGEST_BODY) or "TRANSFER-ENCODING" in headers:
         req.force_close()
+
+
+def child_exit(server, worker):
+    """What a process that has ended counted stays; that it is there does not."""
+    from prometheus_client import multiprocess
+
+    multiprocess.mark_process_dead(worker.pid)
+
+
+def on_exit(server):
+    """The folder of the counts goes with the last process."""
+    shutil.rmtree(counted, ignore_errors=True)

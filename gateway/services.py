@@ -1,5 +1,6 @@
 """The services as the routes see them: `services().booking.book_tickets(...)` is an RPC, typed by its contract."""
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -8,8 +9,10 @@ from flask import current_app, g, has_request_context
 from auth_svc.contract import AuthService
 from booking_svc.contract import BookingService
 from concert_svc.contract import ConcertService
-from gateway.rpc import RpcClient
+from gateway import metrics
+from gateway.rpc import RemoteError, RpcClient
 from mailer_svc.contract import MailerService
+from rabbitmq.errors import Unavailable
 
 
 class Services(NamedTuple):
@@ -28,7 +31,21 @@ class _Remote:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
-            return self._client.call(self._service, method, arguments, context())
+            began, outcome = time.perf_counter(), "failed"
+            try:
+                answer = self._client.call(self._service, method, arguments, context())
+                outcome = "answered"
+                return answer
+            except Unavailable:
+                outcome = "unavailable"
+                raise
+            except RemoteError:
+                raise
+            except Exception:
+                outcome = "refused"
+                raise
+            finally:
+                metrics.calls.labels(self._service, method, outcome).observe(time.perf_counter() - began)
 
         return call
 

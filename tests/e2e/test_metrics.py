@@ -1,0 +1,60 @@
+"""GET /metrics tells what all processes of the gateway have counted together."""
+
+import uuid
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.api_client import Box, Person, problem
+from tests.polling import poll
+
+
+def counted(box: Box, name: str, **labels: str) -> float:
+    """The sum of a series over all that has these labels."""
+    answer = box.http.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+@pytest.fixture(scope="module")
+def organiser(box: Box) -> Person:
+    return box.organiser()
+
+
+def test_every_request_is_counted_once_whichever_process_answers(box: Box, organiser: Person) -> None:
+    concert = box.concert(organiser)
+    route = "/v1/concerts/<string:concert_id>"
+    before = counted(box, "http_requests_total", route=route, status="200")
+    for _ in range(40):
+        assert organiser.get(f"/v1/concerts/{concert['id']}").status_code == 200
+    assert counted(box, "http_requests_total", route=route, status="200") == before + 40
+    assert counted(box, "http_request_seconds_count", route=route, method="GET") >= before + 40
+
+
+def test_sales_refusals_and_calls_are_counted(box: Box, organiser: Person) -> None:
+    concert, buyer, key = box.on_sale(organiser, capacity=1), box.register(), str(uuid.uuid4())
+
+    def outcome(name: str) -> float:
+        return counted(box, "sales_total", outcome=name)
+
+    booked, repeated, cancelled = map(outcome, ("booked", "repeated", "cancelled"))
+    sold_out = counted(box, "http_refusals_total", code="sold_out")
+    booking = buyer.book(concert["id"], key=key).json()
+    assert buyer.book(concert["id"], key=key).headers["Idempotency-Replayed"] == "true"
+    assert problem(buyer.book(concert["id"])) == (409, "sold_out")
+    assert buyer.post(f"/v1/bookings/{booking['id']}/cancel").status_code == 200
+    assert [outcome(name) for name in ("booked", "repeated", "cancelled")] == [booked + 1, repeated + 1, cancelled + 1]
+    assert counted(box, "http_refusals_total", code="sold_out") == sold_out + 1
+    assert counted(box, "rpc_request_seconds_count", method="book_tickets", outcome="refused") >= 1
+
+
+def test_address_that_does_not_exist_makes_no_series_of_its_own(box: Box) -> None:
+    name = uuid.uuid4().hex
+    assert box.http.get(f"/v1/{name}").status_code == 404
+    poll(lambda: counted(box, "http_requests_total", route="none", status="404") >= 1)
+    assert name not in box.http.get("/metrics").text
