@@ -64,8 +64,7 @@ PARAMETERS: dict[str, Document] = {
         "name": "X-Request-ID",
         "required": False,
         "description": "A name for this request, which comes back and stands in our logs. One is made up without it.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
-        "example": "checkout-4711",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "examples": ["checkout-4711"]},
     },
     "If-None-Match": {
         "in": "header",

@@ -40,7 +40,7 @@ const ui = SwaggerUIBundle({
   filter: true,
   docExpansion: "list",
   defaultModelsExpandDepth: 0,
-  defaultModelRendering: "model",
+  defaultModelRendering: "example",
   validatorUrl: null,
   persistAuthorization: false,
   requestInterceptor: beforeRequest,
