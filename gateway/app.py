@@ -27,6 +27,9 @@ from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq.names import outlet
 
+#: In the order in which the documentation shows them.
+ROUTES = (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, metrics_route, docs, catalogue)
+
 
 def create_app(settings: dict[str, Any] | None = None) -> Flask:
     """
@@ -51,7 +54,20 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     errors.register(app)
     denials.register(app)
     api = errors.ProblemApi(app)
-    for module in (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, docs, catalogue, metrics_route):
+    for module in (
+        auth,
+        me,
+        users,
+        concerts,
+        organisers,
+        holds,
+        bookings,
+        audit_log,
+        health,
+        docs,
+        catalogue,
+        metrics_route,
+    ):
         api.register_blueprint(module.blueprint)
     app.extensions["openapi"] = openapi.complete(app, api)
 
