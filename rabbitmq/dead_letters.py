@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
+from rabbitmq import odd_headers
 from rabbitmq.names import ATTEMPT_HEADER, REASON_HEADER, dead_letters_of
 from rabbitmq.redaction import redacted
 
@@ -141,7 +142,8 @@ def _chosen(channel: BlockingChannel, queue: str, ids: Collection[str]) -> Itera
 
 
 def _next(channel: BlockingChannel, queue: str) -> DeadLetter | None:
-    method, properties, body = channel.basic_get(dead_letters_of(queue))
+    with odd_headers.tolerated():
+        method, properties, body = channel.basic_get(dead_letters_of(queue))
     return None if method is None else DeadLetter(queue, method.delivery_tag, properties, body)
 
 

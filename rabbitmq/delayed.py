@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pika
 
-from rabbitmq import delays
+from rabbitmq import delays, odd_headers
 from rabbitmq.broker import depth
 from rabbitmq.times import from_wire
 
@@ -72,7 +72,8 @@ def _lent(connection: pika.BlockingConnection, queue: str) -> Iterator[tuple[str
     channel = connection.channel()
     try:
         while True:
-            method, _properties, body = channel.basic_get(queue)
+            with odd_headers.tolerated():
+                method, _properties, body = channel.basic_get(queue)
             if method is None:
                 return
             yield str(method.routing_key), body

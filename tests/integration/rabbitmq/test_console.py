@@ -22,6 +22,7 @@ from rabbitmq.outbox import envelope
 from rabbitmq.relay import refused
 from rabbitmq.topology import OutboxPlace, Subscription
 from tests.e2e.api_client import shell
+from tests.integration.rabbitmq.test_poison import raw_headers, short
 from tests.local_stack import LocalStack
 from tests.polling import poll
 
@@ -153,6 +154,28 @@ def test_broken_dead_letter_breaks_no_listing(
     broken = listed.splitlines()[1].split()[1]
     assert run("dead-letters", "discard", "--yes", ours.queue, broken).output.endswith("1 discarded\n")
     assert is_left(channel, ours, 1)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        short(b"at") + b"T" + b"\x7f" * 8,  # a date in a far year
+        short(b"\xff") + b"t\x01",
+        (short(b"a") + b"F\x00\x00\x00\x00") * 3,
+    ],
+    ids=["date", "name", "doubles"],
+)
+def test_headers_that_cannot_be_read_break_no_listing(
+    headers: bytes, run: Run, channel: BlockingChannel, ours: Subscription
+) -> None:
+    """The broker moves a message to the dead letters as it is when its hearer can do nothing with it."""
+    channel.basic_publish(DEAD_LETTERS, ours.queue, b"{}", raw_headers(headers))
+    good = park(channel, ours)
+    assert good in run("dead-letters", "list").output
+    assert good in run("dead-letters", "show", ours.queue).output
+    channel.basic_publish(delays.ENTRANCE, delays.enters_as(ours.queue, 900), b"{}", raw_headers(headers))
+    assert f"retry of {handler(ours)}" in run("delayed").output
+    assert run("dead-letters", "replay", "--all", ours.queue).output.endswith("2 sent back\n")
 
 
 def test_replay_sends_what_is_named_back_as_if_it_had_never_failed(
@@ -316,7 +339,7 @@ LATER = {
 
 
 def test_shell_has_the_services_and_the_same_console(stack: LocalStack) -> None:
-    assert "pong" in shell(stack, "print(n.rpc.auth_svc.ping())")
+    assert "ok" in shell(stack, "print(n.rpc.auth_svc.ping())")
     assert "rpc-booking_svc" in shell(stack, "broker.queues()")
     assert "mailer_svc.ledger" in shell(stack, "broker.lag()")
     assert "broker.dead_letters(" in shell(stack, "broker")

@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
+import pika
 import pytest
 from pika import BasicProperties
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import ChannelClosedByBroker
 
-from rabbitmq import broker, definitions, delays, topology
-from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
+from local import data_dir, private_files
+from rabbitmq import broker, definitions, delays, topology, users
+from rabbitmq.names import DEAD_LETTERS, dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import SUBSCRIPTIONS, Subscription
+from rabbitmq.users import password_variable
 from tests.integration.rabbitmq.rabbitmqctl import rabbitmqctl
 from tests.local_stack import LocalStack
+from tests.polling import poll
 
 
 @pytest.fixture
@@ -115,3 +120,44 @@ def test_what_the_broker_exports_is_what_we_say_to_the_last_binding_and_right(st
     """The run's broker has read definitions.json at its start, and has been declared everything once more since."""
     exported = json.loads(rabbitmqctl(stack, "export_definitions", "-"))
     assert [line for line in definitions.differences(exported) if "tiny_" not in line and "test_" not in line] == []
+
+
+def test_definitions_may_be_imported_again_and_again_with_hashes_and_with_passwords(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    """The hashes are what `topology users` prints, the passwords what docker-compose.yml writes."""
+    passwords = private_files.read_values(data_dir.secrets_file(stack.data_dir))
+    hashed = users.definitions(passwords)
+    plain = {"users": [{**user, "password": passwords[password_variable(user["name"])]} for user in hashed["users"]]}
+    for user in plain["users"]:
+        del user["password_hash"], user["hashing_algorithm"]
+    for number, imported in enumerate((hashed, definitions.definitions(), plain)):
+        file = tmp_path / f"{number}.json"
+        file.write_text(json.dumps(imported))
+        rabbitmqctl(stack, "import_definitions", str(file))
+        for user in users.USERS:
+            credentials = pika.PlainCredentials(user, passwords[password_variable(user)])
+            parameters = pika.URLParameters(stack.amqp_uri)
+            parameters.credentials = credentials
+            pika.BlockingConnection(parameters).close()
+    assert broker.differences(stack.amqp_uri) == []
+
+
+def test_common_dead_letters_of_version_1_are_retired_when_nothing_is_left_in_them(
+    stack: LocalStack, channel: BlockingChannel, ours: Subscription
+) -> None:
+    channel.queue_declare(DEAD_LETTERS, durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_bind(DEAD_LETTERS, DEAD_LETTERS, "#")
+    channel.basic_publish("", DEAD_LETTERS, b"left")
+    broker.apply(stack.amqp_uri)
+    channel.basic_publish(DEAD_LETTERS, ours.queue, b"new", mandatory=True)
+    assert waiting(channel, DEAD_LETTERS) == 1  # it hears nothing more, and keeps what it had
+    assert channel.basic_get(DEAD_LETTERS, auto_ack=True)[2] == b"left"
+    poll(lambda: broker.apply(stack.amqp_uri) and broker.depth(channel.connection, DEAD_LETTERS) is None)
+
+
+def test_no_log_of_the_run_holds_a_password(stack: LocalStack) -> None:
+    secrets = private_files.read_values(data_dir.secrets_file(stack.data_dir))
+    passwords = [secrets[password_variable(user)] for user in users.USERS]
+    texts = [file.read_text(errors="replace") for file in (stack.data_dir / "logs").iterdir()] + [stack.said()]
+    assert texts and not [password for password in passwords if any(password in text for text in texts)]
