@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from booking_svc import contract, domain
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 #: A booking, and whether it is the answer to an earlier request.
 Booked = tuple[BookingDocument, bool]
 
-#: How often one request may find that Redis was wrong about a unit before it gives up.
-ATTEMPTS = 20
+#: How often one request may find that Redis was wrong about a unit before it gives up, and before all is counted.
+ATTEMPTS, COUNTED_AFTER = 20, 3
 
 
 class BoxOffice:
@@ -122,7 +123,9 @@ class BoxOffice:
 
         def book_items() -> Booked:
             request = self._inventory.hold_request(user_id, concert_id, items)
-            for _ in range(ATTEMPTS):
+            for attempt in range(ATTEMPTS):
+                if attempt == COUNTED_AFTER:
+                    self._inventory.recount(concert_id)
                 hold = self._inventory.ask(
                     concert_id,
                     lambda holds: holds.place_for_booking(concert_id, purchase.booking_id, request, redelivered),
@@ -203,13 +206,13 @@ class BoxOffice:
             if purchase.hold_id is None or stored["hold_id"] == purchase.hold_id:
                 self._settle(hold, draft, stored, offer)
             # else the key was used for something else meanwhile: the hold is in doubt, and then its buyer's again
-        except RedisError as error:  # the booking stands; when its hold is in doubt, MongoDB is asked
+        except (RedisError, PyMongoError) as error:  # the booking stands; when its hold is in doubt, MongoDB is asked
             log.warning("booking %s is written, its hold is left in doubt: %s", stored["_id"], error)
         return (stored, False) if stored["tickets"] == draft["tickets"] else _replay(stored, purchase)
 
     def _settle(self, hold: Hold, draft: BookingDocument, stored: BookingDocument, offer: Offer) -> None:
         """What the booking owns is sold; what was held beside it, if the same request was faster elsewhere, is free."""
-        if stored["status"] != "confirmed":
+        if stored["status"] != "confirmed" or stored["concert_id"] != offer.concert_id:
             self._holds.release(offer.concert_id, stored["_id"], hold.taken, hold.mark)
             return
         is_what_was_held = set(stored["claims"]) == set(draft["claims"])
@@ -239,7 +242,7 @@ class BoxOffice:
                 raise AlreadyCancelled(booking_id)
         try:
             self.release(cancelled["concert_id"], booking_id, cancelled["claims"], cancelled["hold_id"])
-        except RedisError as error:  # the event in the outbox does it later
+        except (RedisError, PyMongoError) as error:  # the event in the outbox does it later
             log.warning("tickets of %s are released by the event: %s", booking_id, error)
         return cancelled
 

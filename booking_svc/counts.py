@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from booking_svc import marks
 from booking_svc.marks import mark_of
-from booking_svc.offer import Offer, Taken
+from booking_svc.offer import Offer, Taken, Unit
 from booking_svc.scripts import HoldRecord, Scripts, concert_key, taken_in
 from rabbitmq.times import from_wire
 
@@ -35,6 +35,8 @@ SETTLING = 15_000
 #: So long "sold out" is answered by the last count; after a count that took long, for fifty times that.
 TRUSTED = 60_000
 TRUSTED_PER_COST = 50
+#: But never longer than this.
+TRUSTED_AT_MOST = 300_000
 
 #: Between two signs of life.
 BEAT = 500
@@ -96,6 +98,7 @@ class Counts:
             "begun": count.begun,
             "trust": TRUSTED,
             "trust_per_cost": TRUSTED_PER_COST,
+            "trust_at_most": TRUSTED_AT_MOST,
             "settling": SETTLING,
             "kept": KEPT,
             "version": offer.version,
@@ -172,9 +175,8 @@ class Counts:
                 self._live(count)
 
     def _live(self, count: Count) -> None:
-        """We are not dead. Should we have been taken for it, who counts instead is not harmed by this."""
-        self._redis.pexpire(concert_key(count.concert_id, "journal"), STAGED)
-        self._redis.pexpire(concert_key(count.concert_id, "counting"), LEASE)
+        """We are not dead, unless we have been taken for it."""
+        self._scripts.run("keep_counting", count.concert_id, count.token, LEASE, STAGED)
 
 
 class Tally:
@@ -200,7 +202,7 @@ class Tally:
         """The hold owns what it has; False: it is lost, since something of it is sold, or not offered any more."""
         taken, mark = taken_in(hold), str(hold.get("booking_mark") or hold["mark"]).encode()
         slots = self.buyers.get(taken.buyer, b"")
-        if not all(unit.ticket_type in self._owners for unit in taken.units):
+        if not all(self._is_offered(unit) for unit in taken.units):
             return False
         owners = [_mark_at(slots, slot - 1) for slot in taken.slots]
         owners += [_mark_at(self._owners[code], number) for code, number in taken.units]
@@ -208,6 +210,10 @@ class Tally:
             return False
         self._add(mark, taken)
         return True
+
+    def _is_offered(self, unit: Unit) -> bool:
+        code, number = unit
+        return code in self._owners and (code not in self._offer.plans or number <= self.bound[code])
 
     def _add(self, mark: bytes, taken: Taken) -> None:
         slots = self.buyers.setdefault(taken.buyer, bytearray())
@@ -227,8 +233,12 @@ class Tally:
             if code in self._offer.plans:
                 firsts = [*(row.first for row in self._offer.plans[code].rows), self.bound[code] + 1]
                 texts[f"rows:{code}"] = b"".join(b"%07d" % first for first in firsts)
-                if accessible := self._offer.accessible(code):
-                    texts[f"accessible:{code}"] = _bitmap(self.bound[code] + 1, accessible)
+                for name, seats in (
+                    ("accessible", self._offer.accessible(code)),
+                    ("blocked", self._offer.blocked(code)),
+                ):
+                    if seats:
+                        texts[f"{name}:{code}"] = _bitmap(self.bound[code] + 1, seats)
         return texts
 
 

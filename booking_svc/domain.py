@@ -119,6 +119,17 @@ def mark_of_hold(hold_id: str) -> str:
     return mark_of(hold_id.rpartition("-")[2][:24])
 
 
+def is_made_of(booking: BookingDocument, concert_id: str, of_hold: tuple[str, int] | None) -> bool:
+    """
+    Whether the booking is the one that was made of this hold of its buyer (mark and birth), or of none.
+
+    A key may have been used for something else meanwhile: for another hold, in another concert.
+    """
+    hold_id = booking["hold_id"]
+    made_of = None if hold_id is None else (mark_of_hold(hold_id), int(hold_id.rpartition("-")[2][24:35], 16))
+    return bool(booking["concert_id"] == concert_id) and made_of == of_hold
+
+
 def _hash(text: str, size: int) -> str:
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=size).hexdigest()
 
@@ -155,7 +166,7 @@ def hold_as_seen(key: HoldKey, hold: Hold, offer: Offer) -> contract.Hold:
         items=hold.items,
         tickets=tickets,
         total=total(tickets),
-        expires_at=to_wire(hold.expires_at),
+        expires_at=to_wire(min(hold.expires_at, offer.closes)),  # sales may close earlier than they were to
     )
 
 

@@ -111,18 +111,32 @@ class Inventory:
 
     def tell_sold(self, concert_id: str, booking_id: str, taken: Taken, hold_mark: str | None = None) -> None:
         """Redis is to know what MongoDB says the booking owns, unless the booking is cancelled in this moment."""
-        self._holds.mark_sold(concert_id, booking_id, taken, hold_mark)
+        if self._is_confirmed(booking_id):
+            self._holds.mark_sold(concert_id, booking_id, taken, hold_mark)
+            if self._is_confirmed(booking_id):
+                return
+        self._holds.release(concert_id, booking_id, taken, hold_mark)  # its own release may have come before our mark
+
+    def _is_confirmed(self, booking_id: str) -> bool:
         booking = self._bookings.find(booking_id)
-        if booking is None or booking["status"] != "confirmed":  # its release may have come before our mark
-            self._holds.release(concert_id, booking_id, taken)
+        return booking is not None and booking["status"] == "confirmed"
+
+    def recount(self, concert_id: str) -> None:
+        """
+        Redis was wrong again and again: count, whatever was counted before.
+
+        Raises:
+            Unavailable: it is not counted yet.
+        """
+        self._stocktake.count(concert_id, time.monotonic() + PATIENCE)
 
     def _resolve(self, concert_id: str, doubts: Sequence[Doubt]) -> None:
         offer = self._terms.newest(concert_id)
-        for mark, booking_id, taken in doubts:
+        for mark, booking_id, taken, of_hold in doubts:
             booking = self._bookings.find(booking_id)
-            if booking is None or not set(offer.claims_of(taken)) <= set(booking["claims"]):
-                self._holds.abandon(concert_id, booking_id, mark)  # or the key was used for another booking
+            if booking is None or not domain.is_made_of(booking, concert_id, of_hold):
+                self._holds.abandon(concert_id, booking_id, mark)
             elif booking["status"] == "confirmed":
-                self.tell_sold(concert_id, booking_id, taken, mark)
+                self.tell_sold(concert_id, booking_id, offer.taken_by(booking["claims"]), mark)
             else:
                 self._holds.release(concert_id, booking_id, taken, mark)

@@ -55,6 +55,7 @@ class Doubt(NamedTuple):
     mark: str
     booking_id: str
     taken: Taken
+    of_hold: tuple[str, int] | None  #: the mark and the birth of the buyer's hold; None: held for the booking alone
 
 
 class NotLoaded(Exception):
@@ -102,6 +103,11 @@ def taken_in(hold: HoldRecord) -> Taken:
     return Taken(hold["buyer"], hold["slots"], [Unit(code, number) for code, number in hold["units"]])
 
 
+def _doubt(hold: HoldRecord) -> Doubt:
+    of_hold = None if hold["mark"] == hold["booking_mark"] else (hold["mark"], hold["born"])
+    return Doubt(hold["mark"], hold["booking"], taken_in(hold), of_hold)
+
+
 class Scripts:
     """The scripts of lua/ in one Redis."""
 
@@ -131,6 +137,6 @@ class Scripts:
             if word == b"count_due":
                 raise CountDue(concert_id)
             if word == b"in_doubt":
-                raise InDoubt([Doubt(hold["mark"], hold["booking"], taken_in(hold)) for hold in json.loads(answer[1])])
+                raise InDoubt([_doubt(hold) for hold in json.loads(answer[1])])
             if word != b"again":  # more holds have expired than one script frees
                 return list(answer)

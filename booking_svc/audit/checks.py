@@ -15,6 +15,7 @@ from booking_svc import domain
 from booking_svc.domain import BookingDocument, Version
 from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
+from rabbitmq.times import from_wire
 
 #: Who holds the seats that are just being taken off sale.
 NOBODY = ""
@@ -28,6 +29,7 @@ INVARIANTS = {
     "capacity": "No more is sold and held than there is",
     "not_free": "What is sold or held is its owner's in Redis, so that nobody else is offered it",
     "not_lost": "What is taken in Redis is sold or held, so that none is lost",
+    "terms": "Redis sells by the terms that are in force",
     "whole": "Bookings are whole: tickets, claims, total and history agree",
     "one_key": "A user's key has one booking",
     "in_time": "Nothing was confirmed at or after the close of its sales",
@@ -52,6 +54,7 @@ class HoldInRedis:
     expired: bool
     booking_id: str | None
     booking_mark: str | None
+    is_listed: bool = True  #: to be looked at at the moment when it ends
 
 
 @dataclass
@@ -62,6 +65,7 @@ class InRedis:
     bits: Mapping[str, set[int]]  #: ticket type -> unit numbers whose bit is set
     slots: Mapping[tuple[str, int], str]  #: (buyer, slot) -> mark
     holds: Sequence[HoldInRedis] = field(default_factory=list)
+    terms: Mapping[str, Any] = field(default_factory=dict)  #: as `terms_told` has them
 
 
 def concert(
@@ -70,12 +74,14 @@ def concert(
     redis: InRedis | None,
     versions: Sequence[Version] = (),
     called_off: bool = False,
+    undecided: Offer | None = None,
 ) -> Iterator[Breach]:
     """
     Every breach in what was read of one concert.
 
     *redis* is None when Redis does not have it loaded; *versions* are all terms that it was ever sold by; *called_off*:
-    all its bookings were cancelled.
+    all its bookings were cancelled; by *undecided* Redis may sell instead, while it is decided whether something is
+    taken off sale.
     """
     concert_id = offer.concert_id
     confirmed = [b for b in bookings if b["status"] == "confirmed"]
@@ -90,7 +96,7 @@ def concert(
     held = kept(redis, {b["_id"] for b in confirmed}) if redis else []
     found += [*capacity(offer, sold, held), *limit(offer, sold, held, versions)]
     if redis:
-        found += in_redis(offer, sold, held, redis)
+        found += [*in_redis(offer, sold, held, redis), *in_force(offer, undecided, redis)]
     yield from (Breach(invariant, concert_id, what) for invariant, what in found)
 
 
@@ -133,7 +139,7 @@ def limit(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], versions: Seq
     owned = [taken for _, taken in sold.values()] + [hold.taken for hold in held]
     counted: Counter[str] = Counter()
     for taken in owned:
-        counted[taken.buyer] += len(taken.units)
+        counted[taken.buyer] += len(taken.slots)  # also of what is not offered any more
     del counted[NOBODY]
     for buyer, number in counted.items():
         if number > highest:
@@ -164,6 +170,9 @@ def in_redis(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], redis: InR
     for (buyer, slot), mark in slot_owners.items():
         if redis.slots.get((buyer, slot)) != mark:
             yield "not_free", f"{name(mark)}: slot {slot} of user {buyer}"
+    for hold in redis.holds:
+        if not hold.is_listed:
+            yield "not_lost", f"hold {hold.mark} is not looked at when it ends"
     expired = {unit for hold in redis.holds if hold.expired for unit in hold.taken.units}
     expired_slots = {(hold.taken.buyer, slot) for hold in redis.holds if hold.expired for slot in hold.taken.slots}
     for unit, mark in redis.owners.items():
@@ -177,6 +186,30 @@ def in_redis(offer: Offer, sold: SoldTo, held: Sequence[HoldInRedis], redis: InR
         for number in sorted(bits ^ owned_numbers):
             where = _place(offer, Unit(code, number))
             yield "not_lost" if number in bits else "not_free", f"{where}: its bit and its owner disagree"
+
+
+def in_force(offer: Offer, undecided: Offer | None, redis: InRedis) -> Found:
+    allowed = terms_told(undecided) if undecided else {}
+    for name, value in terms_told(offer).items():
+        if redis.terms.get(name) not in (value, allowed.get(name, value)):
+            yield "terms", f"{name}: {redis.terms.get(name)} in Redis, {value} in MongoDB"
+
+
+def terms_told(offer: Offer) -> dict[str, Any]:
+    """What Redis is told of the terms, by the names that it has for it."""
+    opens, closes = (offer.terms["sales_open_at"], offer.terms["sales_close_at"])
+    return {
+        "version": offer.version,
+        "status": offer.terms["status"],
+        "limit": offer.terms["max_tickets_per_user"],
+        "opens": 0 if opens is None else _milliseconds(opens),
+        "closes": _milliseconds(closes),
+        **{f"type:{code}": (t["capacity"], t["price"]) for code, t in offer.types.items()},
+    }
+
+
+def _milliseconds(wire: str) -> int:
+    return round(from_wire(wire).timestamp() * 1000)
 
 
 def _place(offer: Offer, unit: Unit) -> str:

@@ -13,6 +13,7 @@ from booking_svc import marks
 from booking_svc.audit import checks
 from booking_svc.audit.checks import Breach, HoldInRedis, InRedis
 from booking_svc.bookings import SETTLED
+from booking_svc.cuts import capped
 from booking_svc.offer import Offer, Unit
 from booking_svc.scripts import concert_key, taken_in
 from booking_svc.terms import versions
@@ -71,7 +72,9 @@ class Audit:
         redis = self._read_redis(offer)
         booked = list(self._bookings.find({"concert_id": concert_id, "status": {"$in": SETTLED}}, {"outbox": 0}))
         called_off = self._rollouts.find_one({"concert_id": concert_id, "kind": "cancellation", "state": "done"})
-        yield from checks.concert(offer, booked, redis, versions(terms), called_off is not None)
+        proposed = terms.get("proposed")
+        undecided = Offer(capped(terms["terms"], proposed)) if proposed else None
+        yield from checks.concert(offer, booked, redis, versions(terms), called_off is not None, undecided)
 
     def _read_redis(self, offer: Offer) -> InRedis | None:
         codes = list(offer.types)
@@ -81,12 +84,12 @@ class Audit:
             for code in codes:
                 pipe.get(concert_key(offer.concert_id, "owners", code))
                 pipe.get(concert_key(offer.concert_id, "taken", code))
-            pipe.zcard(concert_key(offer.concert_id, "expiries"))
+            pipe.zrange(concert_key(offer.concert_id, "expiries"), 0, -1, withscores=True)
             pipe.time()
             pipe.info("server")
             terms, holds, buyers, *texts, expiries, (seconds, microseconds), server = pipe.execute()
         ours = terms.get(b"run", b"").decode() == server["run_id"]
-        if not ours or not all(texts) or not buyers or len(holds) != expiries:  # as is_loaded in inventory.lua
+        if not ours or not all(texts) or not buyers or len(holds) != len(expiries):  # as is_loaded in inventory.lua
             return None
         now = seconds * 1000 + microseconds // 1000
         owners: dict[Unit, str] = {}
@@ -95,7 +98,10 @@ class Audit:
             owners |= {Unit(code, n): mark for n, mark in _marks(owned) if mark != marks.BLOCKED.decode()}
             bits[code] = {n for n in range(1, len(bitmap) * 8) if bitmap[n // 8] & (128 >> n % 8)}
         slots = {(b.decode(), n + 1): mark for b, owned in buyers.items() for n, mark in _marks(owned)}
-        return InRedis(owners, bits, slots, [_hold(json.loads(text), now) for text in holds.values() if text])
+        ends = dict(expiries)
+        return InRedis(
+            owners, bits, slots, [_hold(json.loads(text), now, ends) for text in holds.values() if text], _told(terms)
+        )
 
     def _read_codes(self) -> Iterator[Breach]:
         found = self._bookings.find({"status": {"$in": SETTLED}}, {"tickets.code": 1})
@@ -114,7 +120,19 @@ def _marks(text: bytes) -> Iterator[tuple[int, str]]:
             yield number, mark.decode()
 
 
-def _hold(record: dict[str, Any], now: int) -> HoldInRedis:
+def _told(terms: dict[bytes, bytes]) -> dict[str, Any]:
+    """The terms as `checks.terms_told` has them."""
+    told: dict[str, Any] = {"status": terms[b"status"].decode()}
+    told |= {name: int(terms[name.encode()]) for name in ("version", "limit", "opens", "closes")}
+    for name, text in terms.items():
+        if name.startswith(b"type:"):
+            offered = json.loads(text)
+            told[name.decode()] = (offered["capacity"], offered["price"])
+    return told
+
+
+def _hold(record: dict[str, Any], now: int, listed: dict[bytes, float]) -> HoldInRedis:
     booking_id = record.get("booking")
     ends = record["doubt_at"] if booking_id else record["expires"]
-    return HoldInRedis(record["mark"], taken_in(record), ends <= now, booking_id, record.get("booking_mark"))
+    is_listed = listed.get(record["mark"].encode()) == ends
+    return HoldInRedis(record["mark"], taken_in(record), ends <= now, booking_id, record.get("booking_mark"), is_listed)

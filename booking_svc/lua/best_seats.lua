@@ -33,13 +33,13 @@ local function side_by_side(code, wanted, first, last, accessible)
 end
 
 -- The first of *wanted* seats side by side, in the first row that has them; nil: no row has.
--- What was searched in vain is not searched again: before the row of seat <tag>:searched:<code>[wanted] no row has them.
-local function adjacent(code, wanted, bound, accessible)
+-- What was searched in vain is not searched again: before the row of seat <tag>:searched:<code>[search] no row has them.
+local function adjacent(code, wanted, bound, accessible, search)
   local rows = redis.call('GET', rows_key(code))
   local function first_of(row) return tonumber(string.sub(rows, row * 7 - 6, row * 7)) end
 
   local row, last_row, found = 1, #rows / 7 - 1, nil
-  local seat = next_free(code, tonumber(redis.call('HGET', searched_key(code), wanted) or 1), bound)
+  local seat = next_free(code, tonumber(redis.call('HGET', searched_key(code), search) or 1), bound)
   while seat > 0 and not found do
     local low, high = row, last_row -- the row of the seat
     while low < high do
@@ -51,12 +51,12 @@ local function adjacent(code, wanted, bound, accessible)
     found = side_by_side(code, wanted, first, last, accessible)
     if not found then seat = next_free(code, last + 1, bound) end
   end
-  redis.call('HSET', searched_key(code), wanted, found and first_of(row) or bound + 1)
+  redis.call('HSET', searched_key(code), search, found and first_of(row) or bound + 1)
   redis.call('PEXPIREAT', searched_key(code), redis.call('HGET', TERMS, 'forget_at'))
   return found
 end
 
--- The first seats that are left, the accessible ones last.
+-- The first seats that are left: up to *wanted* that are not accessible, and the accessible ones among them.
 local function scattered(code, wanted, bound, accessible)
   local seats, kept = {}, {}
   local seat = next_free(code, 1, bound)
@@ -65,15 +65,21 @@ local function scattered(code, wanted, bound, accessible)
     list[#list + 1] = seat
     seat = next_free(code, seat + 1, bound)
   end
-  for i = 1, wanted - #seats do seats[#seats + 1] = kept[i] end
-  return seats
+  return seats, kept
 end
 
+-- Side by side where there are so many; the accessible seats only where there are not enough others.
 local function best_seats(code, wanted, bound)
-  local accessible = redis.call('GET', accessible_key(code)) or nil
-  local first = adjacent(code, wanted, bound, accessible)
-  if not first then return scattered(code, wanted, bound, accessible) end
-  local seats = {}
+  local accessible, seats, kept = redis.call('GET', accessible_key(code)) or nil, nil, nil
+  local first = adjacent(code, wanted, bound, accessible, wanted)
+  if not first then
+    seats, kept = scattered(code, wanted, bound, accessible)
+    if #seats == wanted then return seats end
+    first = adjacent(code, wanted, bound, nil, 'of all ' .. wanted)
+    for i = 1, wanted - #seats do seats[#seats + 1] = kept[i] end
+    if not first then return seats end
+  end
+  seats = {}
   for i = 1, wanted do seats[i] = first + i - 1 end
   return seats
 end

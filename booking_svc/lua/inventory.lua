@@ -11,6 +11,7 @@
 --   <tag>:expiries           sorted set: mark -> expiry of the hold (ms); while it is booked, when that is in doubt
 --   <tag>:rows:<code>        text of 7 digits for each row of a reserved type: its first seat; then the bound + 1
 --   <tag>:accessible:<code>  bitmap of its accessible seats, where there are any
+--   <tag>:blocked:<code>     bitmap of its seats that are never sold, where there are any
 --   <tag>:searched:<code>    hash: number of seats -> seat before whose row no row has so many side by side
 --   <tag>:counting           who counts the concert in MongoDB now: token and run id
 --   <tag>:staged:<token>:... what was counted so far
@@ -21,13 +22,14 @@ local tag = KEYS[1]
 local TERMS, ON_SALE, BUYERS = tag .. ':terms', tag .. ':on_sale', tag .. ':buyers'
 local HOLDS, EXPIRIES = tag .. ':holds', tag .. ':expiries'
 local COUNTING, JOURNAL = tag .. ':counting', tag .. ':journal'
-local NOBODY = string.rep('\0', 8)
+local NOBODY, BLOCKED = string.rep('\0', 8), 'blocked!'
 local AT_A_LOOK = 100 -- expired holds freed by one script, which must not take long
 
 local function taken_key(code) return tag .. ':taken:' .. code end
 local function rows_key(code) return tag .. ':rows:' .. code end
 local function searched_key(code) return tag .. ':searched:' .. code end
 local function owners_key(code) return tag .. ':owners:' .. code end
+local function blocked_key(code) return tag .. ':blocked:' .. code end
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -52,10 +54,7 @@ local function is_counting()
   return counting and string.match(counting, ' (%x+)$') == run_id()
 end
 
-local function is_counted_by(token)
-  local counting = redis.call('GET', COUNTING)
-  return counting and string.match(counting, '^%x+') == token
-end
+local function is_counted_by(token) return redis.call('GET', COUNTING) == token .. ' ' .. run_id() end
 
 local function owner_of(code, number)
   return redis.call('GETRANGE', owners_key(code), number * 8, number * 8 + 7)
@@ -65,6 +64,7 @@ local function own(code, number, mark)
   local keys = redis.call('EXISTS', taken_key(code), rows_key(code))
   if keys == 0 then return end -- the terms do not offer this type any more
   if keys == 2 then redis.call('HINCRBY', TERMS, 'changes', 1) end
+  if mark == NOBODY and redis.call('GETBIT', blocked_key(code), number) == 1 then mark = BLOCKED end
   redis.call('SETBIT', taken_key(code), number, mark == NOBODY and 0 or 1)
   redis.call('SETRANGE', owners_key(code), number * 8, mark)
   if mark == NOBODY then
@@ -180,7 +180,10 @@ local function free_expired(now)
   local doubts, expired = {}, redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', now, 'LIMIT', 0, AT_A_LOOK)
   for _, mark in ipairs(expired) do
     local hold = find_hold(mark)
-    if not hold then return { 'not_loaded' } end
+    if not hold then
+      redis.call('ZREM', EXPIRIES, mark) -- now they differ in number, too, and are made anew
+      return { 'not_loaded' }
+    end
     if hold.booking then
       doubts[#doubts + 1] = hold
     else

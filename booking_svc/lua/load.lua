@@ -1,6 +1,6 @@
 -- Puts in force what was counted in MongoDB and is held here, with what changed hands since.
 --
--- ARGV: JSON {token, begun (ms), trust (ms), trust_per_cost, settling (ms), kept (ms), version, opens, closes (ms),
+-- ARGV: JSON {token, begun (ms), trust (ms), trust_per_cost, trust_at_most (ms), settling (ms), kept (ms), version, opens, closes (ms),
 -- status, limit, types: {code: {capacity, bound, price}}, staged: [key, ...], lost: [[mark, born], ...]}; a staged key is
 -- that of inventory.lua without the tag, a lost hold owns something that is sold, or that is not offered any more.
 -- Returns {'loaded'}; or {'void'} with nothing changed: Redis was emptied meanwhile, or somebody else counts now.
@@ -37,9 +37,27 @@ if redis.call('HLEN', HOLDS) ~= redis.call('ZCARD', EXPIRIES) then
     if hold ~= '' then keep_hold(cjson.decode(hold)) end
   end
 end
+local function is_offered(unit)
+  local offered = count.types[unit[1]]
+  return offered and (redis.call('EXISTS', rows_key(unit[1])) == 0 or unit[2] <= offered.bound)
+end
+
+-- What nobody else has stays the hold's: MongoDB may have its booking, or get it in this moment.
+local function keep_parts(hold)
+  local slots, kept = slots_of(hold.buyer), {}
+  for _, slot in ipairs(hold.slots) do
+    if is_free(slot_in(slots, slot)) then kept[#kept + 1] = slot end
+  end
+  own_slots(hold.buyer, slots, kept, mark_of(hold))
+  for _, unit in ipairs(hold.units) do
+    if is_offered(unit) and is_free(owner_of(unit[1], unit[2])) then own(unit[1], unit[2], mark_of(hold)) end
+  end
+end
+
 local function lose(mark, born)
   local hold = find_hold(mark)
-  if hold and hold.born == born then end_hold(hold) end
+  if not hold or hold.born ~= born then return end
+  if hold.booking then keep_parts(hold) else end_hold(hold) end
 end
 for _, lost in ipairs(count.lost) do lose(lost[1], lost[2]) end
 
@@ -51,7 +69,7 @@ local function can_keep(mark, taken)
     if not is_ours(slot_in(slots, slot)) then return false end
   end
   for _, unit in ipairs(taken.units) do
-    if not count.types[unit[1]] or not is_ours(owner_of(unit[1], unit[2])) then return false end
+    if not is_offered(unit) or not is_ours(owner_of(unit[1], unit[2])) then return false end
   end
   return true
 end
@@ -79,7 +97,7 @@ if not was_loaded then
   -- A write that began before may end after the count: once it must have, all is counted again.
   redis.call('HSET', TERMS, 'settle_at', now + count.settling)
 else
-  local trust = math.max(count.trust, count.trust_per_cost * (now - count.begun))
+  local trust = math.min(math.max(count.trust, count.trust_per_cost * (now - count.begun)), count.trust_at_most)
   redis.call('HSET', TERMS, 'trusted_until', now + trust, 'stale_from', now + 2 * trust)
   if settle_at and settle_at > count.begun then redis.call('HSET', TERMS, 'settle_at', settle_at) end
 end

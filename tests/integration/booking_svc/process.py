@@ -1,6 +1,7 @@
 """What one booking_svc process works with, without Nameko."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pymongo.database import Database
 from redis import Redis
@@ -13,7 +14,7 @@ class Process(Stores):
     """The stores of a process, on the servers of the run."""
 
     def __init__(self, redis: Redis, mongo: Database[Document]) -> None:
-        super().__init__(mongo, mongo, redis)
+        super().__init__(mongo, mongo, redis, timedelta(minutes=10))
         self.redis = redis
 
     def available(self, concert_id: str) -> Mapping[str, int]:

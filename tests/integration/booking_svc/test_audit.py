@@ -98,6 +98,21 @@ def hold_what_is_sold(shop: Shop) -> str:
     return f"standing:1: booking {shop.sold['_id']} and hold {mark}"
 
 
+def keep_a_hold_for_ever(shop: Shop) -> str:
+    mark = mark_of(read_hold_id("bob", shop.held["id"]).nonce)
+    hold = json.loads(shop.redis.hget(shop.key("holds"), mark) or "")
+    shop.redis.hset(shop.key("holds"), mark, json.dumps({**hold, "expires": 1}))
+    shop.redis.zadd(shop.key("expiries"), {mark: "+inf"})
+    return mark
+
+
+def give_tickets_away(shop: Shop) -> str:
+    offered = json.loads(shop.redis.hget(shop.key("terms"), "type:standing") or "")
+    offered["price"]["amount"] = 1
+    shop.redis.hset(shop.key("terms"), "type:standing", json.dumps(offered))
+    return "type:standing"
+
+
 def leave_a_bit(shop: Shop) -> str:
     shop.redis.setbit(shop.key("taken:stalls"), 12, 1)
     return "stalls:B-2-6"
@@ -158,6 +173,8 @@ PLANTED: list[tuple[Callable[[Shop], str], str]] = [
     (lose_a_hold, "not_lost"),
     (hold_what_is_sold, "not_free"),
     (leave_a_bit, "not_lost"),
+    (keep_a_hold_for_ever, "not_lost"),
+    (give_tickets_away, "terms"),
     (charge_too_little, "whole"),
     (change_the_key, "one_key"),
     (confirm_too_late, "in_time"),

@@ -1,8 +1,9 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
 from redis import Redis
 
 from booking_svc import domain
@@ -26,6 +27,7 @@ from tests.integration.booking_svc.process import Process
 from tests.polling import poll
 from tests.unit.booking_svc.concerts import draft, hall, items, new_id, seats, terms
 from tests.unit.booking_svc.holds_contract import ENOUGH, SHORT_LIFE
+from tests.unit.booking_svc.interruptions import Killed, before, die_before
 
 
 def test_booking_is_sold_in_both_stores(process: Process, bookings: Bookings, concert_id: str) -> None:
@@ -240,3 +242,110 @@ def states(process: Process, concert_id: str) -> str:
     types = process.inventory.seats(concert_id, None)["ticket_types"]
     assert types
     return types[0]["states"]
+
+
+def test_hold_booked_while_it_is_counted_is_sold_though_its_process_was_killed(
+    new_process: Callable[[], Process], redis: Redis, concert_id: str
+) -> None:
+    process, other = new_process(), new_process()
+    process.inventory.set_terms(terms(concert_id, seating={"stalls": hall("1")}))
+    hold = process.box_office.hold("ada", new_id(), concert_id, seats("stalls", "B-1-1"))
+    count = process.counts.begin(concert_id)
+    assert count is not None
+
+    def sold() -> Iterator[tuple[str, list[str]]]:
+        die_before(other.holds, "settle")
+        with pytest.raises(Killed):
+            other.box_office.book_hold("ada", "key", hold["id"])
+        yield from process.bookings.sold(concert_id)
+
+    assert process.counts.load(count, process.terms.newest(concert_id), sold())
+    assert process.box_office.book_hold("ada", "key", hold["id"], redelivered=True)[1]
+    with pytest.raises(TicketsUnavailable):
+        process.box_office.hold("bob", new_id(), concert_id, seats("stalls", "B-1-1"))
+
+
+def test_limit_holds_though_the_type_was_dropped_before_its_booking_was_settled(
+    new_process: Callable[[], Process], concert_id: str
+) -> None:
+    process = new_process()
+    process.inventory.set_terms(terms(concert_id, limit=2, seating={"stalls": hall("1")}))
+    die_before(process.holds, "settle")
+    with pytest.raises(Killed):
+        process.box_office.book("ada", "key", concert_id, items(stalls=2))
+    process = new_process()
+    process.inventory.set_terms(terms(concert_id, version=2, limit=2))
+    with pytest.raises(LimitReached):
+        process.box_office.hold("ada", new_id(), concert_id, items(standing=2))
+
+
+def test_seat_of_a_booking_cancelled_before_it_is_settled_is_left_to_who_holds_it(
+    new_process: Callable[[], Process], concert_id: str
+) -> None:
+    process, other = new_process(), new_process()
+    process.inventory.set_terms(terms(concert_id, seating={"stalls": hall("1")}))
+    wanted = seats("stalls", "B-1-1")
+
+    def cancel_and_hold() -> str:
+        other.box_office.cancel("ada", domain.booking_id("ada", "key"))
+        return other.box_office.hold("bob", new_id(), concert_id, wanted)["id"]
+
+    bobs = before(process.holds, "settle", cancel_and_hold)
+    process.box_office.book("ada", "key", concert_id, wanted)
+    assert other.box_office.find_hold("bob", bobs[0])["tickets"][0]["seat"] == "B-1-1"
+
+
+def test_cancel_that_is_done_is_answered_though_mongodb_is_gone_afterwards(process: Process, concert_id: str) -> None:
+    process.inventory.set_terms(terms(concert_id))
+    booking, _ = process.box_office.book("ada", new_id(), concert_id, items(standing=1))
+
+    def be_gone() -> None:
+        def gone(*_: object) -> None:
+            raise AutoReconnect("as the test asked")
+
+        process.terms.newest = gone  # type: ignore[method-assign, assignment]
+
+    before(process.bookings, "cancel", be_gone)
+    assert process.box_office.cancel("ada", booking["_id"])["status"] == "cancelled"
+
+
+def test_redis_that_was_rolled_back_far_by_hand_is_counted(process: Process, redis: Redis, concert_id: str) -> None:
+    process.inventory.set_terms(terms(concert_id, capacities={"standing": 50}))
+    kept = copy(redis, concert_id)
+    for number in range(30):
+        process.box_office.book(f"buyer {number}", "key", concert_id, items(standing=1))
+    roll_back(redis, concert_id, kept)
+    booking, _ = process.box_office.book("eve", "key", concert_id, items(standing=1))
+    assert "unit:standing:31" in booking["claims"]
+
+
+def test_sold_out_is_not_believed_for_long_though_counting_took_long(
+    process: Process, redis: Redis, concert_id: str
+) -> None:
+    process.inventory.set_terms(terms(concert_id))
+    count = process.counts.begin(concert_id)
+    assert count is not None
+    two_minutes_ago = count._replace(begun=count.begun - 120_000)
+    assert process.counts.load(two_minutes_ago, process.terms.newest(concert_id), [])
+    trusted_until = int(redis.hget(concert_key(concert_id, "terms"), "trusted_until") or 0)
+    assert trusted_until - count.begun < 310_000
+
+
+def test_hold_is_not_said_to_outlast_sales_that_close_earlier(process: Process, concert_id: str) -> None:
+    process.inventory.set_terms(terms(concert_id))
+    hold = process.box_office.hold("ada", new_id(), concert_id, items(standing=1))
+    sooner = terms(concert_id, version=2, closes_in=timedelta(seconds=30))
+    process.inventory.set_terms(sooner)
+    assert process.box_office.find_hold("ada", hold["id"])["expires_at"] == sooner["sales_close_at"]
+
+
+def test_holds_and_their_expiries_that_tell_of_different_holds_are_made_anew(
+    process: Process, redis: Redis, concert_id: str
+) -> None:
+    process.inventory.set_terms(terms(concert_id))
+    hold = process.box_office.hold("ada", new_id(), concert_id, items(standing=1))
+    [mark] = redis.zrange(concert_key(concert_id, "expiries"), 0, 0)
+    redis.zrem(concert_key(concert_id, "expiries"), mark)
+    redis.zadd(concert_key(concert_id, "expiries"), {"nobodys!": 1})
+    assert process.available(concert_id)["standing"] == 2
+    assert process.box_office.find_hold("ada", hold["id"]) == hold

@@ -634,6 +634,15 @@ class HoldsContract:
         assert not {"B-2-1", "B-2-2"} & set(theatre.names(others))
         assert theatre.names(theatre.hold("last", "bob", items(balcony=2))) == ["B-2-1", "B-2-2"]
 
+    def test_accessible_seats_are_given_side_by_side_when_there_are_no_others(
+        self, stall: Callable[..., Stall]
+    ) -> None:
+        seating = hall("1", accessible_seats=["B-1-1", "B-1-5", "B-1-6"])
+        shop = stall(capacities={}, seating={"balcony": seating})
+        shop.hold("first", "ada", seats("balcony", "B-1-3", "B-1-4"))
+        assert shop.names(shop.hold("pair", "bob", items(balcony=2))) == ["B-1-1", "B-1-2"]
+        assert shop.names(shop.hold("last", "cy", items(balcony=2))) == ["B-1-5", "B-1-6"]
+
     def test_accessible_seats_can_be_named(self, theatre: Stall) -> None:
         assert theatre.names(theatre.hold("h", "bob", seats("balcony", "B-2-1"))) == ["B-2-1"]
 
@@ -848,6 +857,51 @@ class HoldsContract:
         assert shop.find("kept", "ada").taken.buyer == "ada"
         assert shop.available() == {"standing": 2}
         shop.hold("next", "ada", items(standing=2))
+
+    def test_hold_of_a_seat_that_newer_terms_do_not_have_is_lost(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(version=1, seating={"balcony": hall("1", "2")})
+        shop.hold("lost", "ada", seats("balcony", "B-2-3"))
+        shop.load(on_sale=terms(shop.id, version=2, seating={"balcony": hall("1")}))
+        with pytest.raises(HoldExpired):
+            shop.find("lost", "ada")
+        assert shop.available()["balcony"] == 6
+
+    def test_seat_that_was_blocked_after_it_was_sold_is_not_sold_again(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(version=1, capacities={}, seating={"balcony": hall("1")})
+        taken = shop.sell("b", "ada", seats("balcony", "B-1-1"))
+        sold = [("b", shop.offer.claims_of(taken))]
+        blocked = {"balcony": hall("1", blocked_seats=["B-1-1"])}
+        shop.load(sold, terms(shop.id, version=2, capacities={}, seating=blocked))
+        assert (shop.states(), shop.available()) == ({"balcony": "baaaaa"}, {"balcony": 5})
+        shop.holds.release(shop.id, "b", taken)
+        assert (shop.states(), shop.available()) == ({"balcony": "xaaaaa"}, {"balcony": 5})
+        assert shop.refused("bob", seats("balcony", "B-1-1"), SeatsTaken)
+
+    def test_hold_being_booked_keeps_what_it_can_when_a_type_is_dropped(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(version=1, limit=2)
+        shop.hold_for_booking("b", "ada", items(standing=1, balcony=1))
+        shop.load(on_sale=terms(shop.id, version=2, capacities={"standing": 3}, limit=2))
+        assert shop.available() == {"standing": 2}
+        assert shop.refused("ada", items(standing=1), LimitReached)
+
+    @pytest.mark.parametrize("read", ["before it is booked", "after it is booked"])
+    def test_hold_that_is_booked_while_it_is_counted_is_not_freed(
+        self, small: Stall, monkeypatch: pytest.MonkeyPatch, read: str
+    ) -> None:
+        held = small.hold("h", "ada", items(standing=2))
+        count = small.counts.begin(small.id)
+        assert count is not None
+        if read == "after it is booked":
+            small.begin_booking("h", "ada", "b")
+
+        def sold() -> Sold:
+            if read == "before it is booked":
+                small.begin_booking("h", "ada", "b")
+            yield "b", small.offer.claims_of(held.taken)
+
+        assert small.counts.load(count, small.offer, sold())
+        assert small.available()["standing"] == 1
+        assert small.settle("b", "h")
 
     def test_lower_limit_counts_what_was_bought_before(self, stall: Callable[..., Stall]) -> None:
         shop = stall(version=1, limit=4)

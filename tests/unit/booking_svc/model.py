@@ -182,8 +182,9 @@ def is_whole(concert: Concert, hold: HeldTickets) -> bool:
 
 def keep(concert: Concert, hold: HeldTickets) -> bool:
     """The hold owns what it has; False: something of it is not offered, or somebody else's."""
-    offered = {unit.ticket_type for unit in hold.taken.units} <= concert.offer.types.keys()
-    if not offered or {concert.owners.get(claim) for claim in claims(hold.taken)} - {None, hold.owns_as}:
+    if not all(is_offered(concert, unit) for unit in hold.taken.units) or {
+        concert.owners.get(claim) for claim in claims(hold.taken)
+    } - {None, hold.owns_as}:
         return False
     take(concert, hold.owns_as, hold.taken)
     return True
@@ -195,14 +196,36 @@ def keep_or_lose(concert: Concert, hold: HeldTickets) -> None:
 
 
 def lose(concert: Concert, hold: HeldTickets) -> None:
+    """The hold is gone; of one that is being booked, what nobody else has stays its own."""
     here = concert.holds.get(hold.owner)
-    if here is not None and here.born == hold.born:
+    if here is None or here.born != hold.born:
+        return
+    if here.booking:
+        offered = [unit for unit in here.taken.units if is_offered(concert, unit)]
+        free = [claim for claim in claims(here.taken._replace(units=offered)) if claim not in concert.owners]
+        concert.owners.update(dict.fromkeys(free, here.owns_as))
+    else:
         pass_on(concert, here.taken, here.owns_as, None)
         del concert.holds[hold.owner]
 
 
+def is_offered(concert: Concert, unit: Unit) -> bool:
+    plan = concert.offer.plans.get(unit.ticket_type)
+    return unit.ticket_type in concert.offer.types and (plan is None or unit.number <= plan.size)
+
+
 def in_doubt(holds: Sequence[HeldTickets]) -> InDoubt:
-    return InDoubt([Doubt(hold.owner, str(hold.booking), hold.taken) for hold in holds])
+    return InDoubt(
+        [
+            Doubt(
+                hold.owner,
+                str(hold.booking),
+                hold.taken,
+                None if hold.owner == hold.booking else (hold.owner, hold.born),
+            )
+            for hold in holds
+        ]
+    )
 
 
 class ModelOfHolds:
@@ -315,7 +338,7 @@ class ModelOfHolds:
         terms = concert.offer.terms
         return Availability(
             ticket_types=[
-                {"code": code, "capacity": t["capacity"], "available": max(0, t["capacity"] - taken_of(concert, code))}
+                {"code": code, "capacity": t["capacity"], "available": max(0, left(concert, code))}
                 for code, t in sorted(concert.offer.types.items())
             ],
             sales={
@@ -332,9 +355,9 @@ class ModelOfHolds:
             return SeatStates(tag, concert.offer.version, None)
 
         def letter(code: str, number: int) -> str:
-            if number in concert.offer.blocked(code):
-                return "x"
             owner = concert.owners.get(Unit(code, number))
+            if owner is None and number in concert.offer.blocked(code):
+                return "x"
             return "a" if owner is None else "h" if owner in concert.holds else "b"
 
         letters = {c: "".join(letter(c, n) for n in range(1, size + 1)) for c, size in sizes.items()}
@@ -369,8 +392,7 @@ class ModelOfHolds:
                 raise UnknownTicketType(code)
             unfree = [n for i, n in enumerate(seats) if n in seats[:i] or not is_free(concert, Unit(code, n))]
             taken_seats += [Unit(code, number) for number in unfree]
-            left = offer.types[code]["capacity"] - taken_of(concert, code)
-            if not taken_seats and len(seats) + quantity > left:
+            if not taken_seats and len(seats) + quantity > left(concert, code):
                 raise self._refusal(concert, SoldOut(code))
         if taken_seats:
             raise self._refusal(concert, SeatsTaken(taken_seats))
@@ -438,11 +460,8 @@ class ModelOfCounts:
         now, before = self.redis.now(), self.redis.concerts.get(count.concert_id)
         loaded.holds = before.holds if before else {}
         under_way = self.redis.counting.pop(count.concert_id)
-        for hold in held:
-            if hold in whole:
-                keep_or_lose(loaded, hold)
-            else:
-                lose(loaded, hold)
+        for hold in [hold for hold in held if hold not in whole or not keep(loaded, hold)]:
+            lose(loaded, hold)
         for change in under_way.journal:
             change(loaded)
         if before is None or not before.is_loaded:
@@ -463,8 +482,11 @@ def is_free(concert: Concert, unit: Unit) -> bool:
     return unit not in concert.owners and unit.number not in concert.offer.blocked(unit.ticket_type)
 
 
-def taken_of(concert: Concert, code: str) -> int:
-    return sum(isinstance(claim, Unit) and claim.ticket_type == code for claim in concert.owners)
+def left(concert: Concert, code: str) -> int:
+    if plan := concert.offer.plans.get(code):
+        return sum(is_free(concert, Unit(code, number)) for number in range(1, plan.size + 1))
+    taken = sum(isinstance(claim, Unit) and claim.ticket_type == code for claim in concert.owners)
+    return concert.offer.types[code]["capacity"] - taken
 
 
 def chosen(concert: Concert, want: Wanted) -> list[Unit]:
@@ -475,9 +497,12 @@ def chosen(concert: Concert, want: Wanted) -> list[Unit]:
     if plan is None:
         free = (n for n in count(1) if is_free(concert, Unit(code, n)))
         return [Unit(code, next(free)) for _ in range(quantity)]
-    left = [n for n in range(1, plan.size + 1) if is_free(concert, Unit(code, n)) and n not in seats]
-    plain = [n for n in left if n not in concert.offer.accessible(code)]
-    best = best_adjacent(concert, code, plain, quantity) or [*plain, *(n for n in left if n not in plain)][:quantity]
+    free_seats = [n for n in range(1, plan.size + 1) if is_free(concert, Unit(code, n)) and n not in seats]
+    plain = [n for n in free_seats if n not in concert.offer.accessible(code)]
+    best = best_adjacent(concert, code, plain, quantity)
+    if not best and len(plain) < quantity:
+        best = best_adjacent(concert, code, free_seats, quantity)
+    best = best or [*plain, *(n for n in free_seats if n not in plain)][:quantity]
     return [*named, *(Unit(code, number) for number in best)] if quantity else named
 
 

@@ -58,7 +58,7 @@ def sale() -> Sale:
     }
     slots = {("ada", n): ours for n in (1, 2, 3)} | {("bob", n): bob.mark for n in (1, 2)} | {("dee", 1): dee.mark}
     bits = {"standing": {1, 2, 4, 5}, "stalls": {1, 3, 6}}
-    return Sale([ada, cancelled], InRedis(owners, bits, slots, [bob, dee]))
+    return Sale([ada, cancelled], InRedis(owners, bits, slots, [bob, dee], checks.terms_told(OFFER)))
 
 
 def breaches(sale: Sale) -> list[Breach]:
@@ -91,7 +91,14 @@ def pass_the_limit(sale: Sale) -> str:
 
 def pass_the_limit_by_holding(sale: Sale) -> str:
     sale.redis.holds[0].taken.units.extend([Unit("standing", 6), Unit("standing", 7)])
+    sale.redis.holds[0].taken.slots.extend([3, 4])
     return "bob"
+
+
+def pass_the_limit_by_what_is_not_offered_any_more(sale: Sale) -> str:
+    sale.bookings.append(stored(draft(ON_SALE, "stalls:5", user_id="ada", first_slot=4)))
+    sale.bookings[-1]["claims"] = ["unit:lawn:1", "buyer:ada:4"]
+    return "ada"
 
 
 def sell_too_many(sale: Sale) -> str:
@@ -137,6 +144,20 @@ def leak_a_slot(sale: Sale) -> str:
     return "slot 1 of user eve"
 
 
+def keep_a_hold_for_ever(sale: Sale) -> str:
+    sale.redis.holds[1].is_listed = False
+    return "deeshold"
+
+
+def sell_by_other_terms(name: str, value: Any) -> Callable[[Sale], str]:
+    def corrupt(sale: Sale) -> str:
+        sale.redis.terms[name] = value  # type: ignore[index]
+        return name
+
+    corrupt.__name__ = f"sell_by_another_{name}"
+    return corrupt
+
+
 def leave_a_bit(sale: Sale) -> str:
     sale.redis.bits["stalls"].add(2)
     return "stalls:B-1-2"
@@ -160,6 +181,7 @@ PLANTED: list[tuple[Callable[[Sale], str], str]] = [
     (sell_twice, "sold_once"),
     (pass_the_limit, "limit"),
     (pass_the_limit_by_holding, "limit"),
+    (pass_the_limit_by_what_is_not_offered_any_more, "limit"),
     (sell_too_many, "capacity"),
     (sell_a_blocked_seat, "capacity"),
     (free_a_sold_unit, "not_free"),
@@ -169,6 +191,10 @@ PLANTED: list[tuple[Callable[[Sale], str], str]] = [
     (leak_a_unit, "not_lost"),
     (leak_a_slot, "not_lost"),
     (leave_a_bit, "not_lost"),
+    (keep_a_hold_for_ever, "not_lost"),
+    (sell_by_other_terms("limit", 50), "terms"),
+    (sell_by_other_terms("closes", 1), "terms"),
+    (sell_by_other_terms("type:standing", (5, {"amount": 1, "currency": "EUR"})), "terms"),
     (lose_a_bit, "not_free"),
     (change("claims", lambda b: b["claims"][1:]), "whole"),
     (change("claims", lambda b: [*b["claims"], b["claims"][0]]), "whole"),
