@@ -256,11 +256,11 @@ def test_hold_booked_while_it_is_counted_is_sold_though_its_process_was_killed(
     def sold() -> Iterator[tuple[str, list[str]]]:
         die_before(other.holds, "settle")
         with pytest.raises(Killed):
-            other.box_office.book_hold("ada", "key", hold["id"])
+            other.box_office.book_hold("ada", concert_id, hold["id"])
         yield from process.bookings.sold(concert_id)
 
     assert process.counts.load(count, process.terms.newest(concert_id), sold())
-    assert process.box_office.book_hold("ada", "key", hold["id"], redelivered=True)[1]
+    assert process.box_office.book_hold("ada", concert_id, hold["id"], redelivered=True)[1]
     with pytest.raises(TicketsUnavailable):
         process.box_office.hold("bob", new_id(), concert_id, seats("stalls", "B-1-1"))
 
@@ -272,7 +272,7 @@ def test_limit_holds_though_the_type_was_dropped_before_its_booking_was_settled(
     process.inventory.set_terms(terms(concert_id, limit=2, seating={"stalls": hall("1")}))
     die_before(process.holds, "settle")
     with pytest.raises(Killed):
-        process.box_office.book("ada", "key", concert_id, items(stalls=2))
+        process.box_office.book("ada", concert_id, concert_id, items(stalls=2))
     process = new_process()
     process.inventory.set_terms(terms(concert_id, version=2, limit=2))
     with pytest.raises(LimitReached):
@@ -287,11 +287,11 @@ def test_seat_of_a_booking_cancelled_before_it_is_settled_is_left_to_who_holds_i
     wanted = seats("stalls", "B-1-1")
 
     def cancel_and_hold() -> str:
-        other.box_office.cancel("ada", domain.booking_id("ada", "key"))
+        other.box_office.cancel("ada", domain.booking_id("ada", concert_id))
         return other.box_office.hold("bob", new_id(), concert_id, wanted)["id"]
 
     bobs = before(process.holds, "settle", cancel_and_hold)
-    process.box_office.book("ada", "key", concert_id, wanted)
+    process.box_office.book("ada", concert_id, concert_id, wanted)
     assert other.box_office.find_hold("bob", bobs[0])["tickets"][0]["seat"] == "B-1-1"
 
 
@@ -313,9 +313,9 @@ def test_redis_that_was_rolled_back_far_by_hand_is_counted(process: Process, red
     process.inventory.set_terms(terms(concert_id, capacities={"standing": 50}))
     kept = copy(redis, concert_id)
     for number in range(30):
-        process.box_office.book(f"buyer {number}", "key", concert_id, items(standing=1))
+        process.box_office.book(f"buyer {number}", concert_id, concert_id, items(standing=1))
     roll_back(redis, concert_id, kept)
-    booking, _ = process.box_office.book("eve", "key", concert_id, items(standing=1))
+    booking, _ = process.box_office.book("eve", concert_id, concert_id, items(standing=1))
     assert "unit:standing:31" in booking["claims"]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -15,7 +16,8 @@ from booking_svc.marks import mark_of
 from booking_svc.offer import Offer, Taken, Unit
 from tests.unit.booking_svc.concerts import draft, hall, new_id, terms
 
-ON_SALE = terms("c", capacities={"standing": 5}, limit=3, seating={"stalls": hall("1", blocked_seats=["B-1-6"])})
+ON_SEATS = {"stalls": hall("1", blocked_seats=["B-1-6"])}
+ON_SALE = terms("c", capacities={"standing": 5}, limit=3, seating=ON_SEATS)
 OFFER = Offer(ON_SALE)
 
 
@@ -229,7 +231,17 @@ def version(number: int, **changes: Any) -> Version:
 
 def by_later_terms(sale: Sale, *versions: Version, **changes: Any) -> list[Breach]:
     """What is found when the concert is sold by version 2 now."""
-    return list(checks.concert(Offer({**ON_SALE, "version": 2, **changes}), sale.bookings, sale.redis, versions))
+    later = Offer({**ON_SALE, "version": 2, **changes})
+    return list(checks.concert(later, sale.bookings, replace(sale.redis, terms=checks.terms_told(later)), versions))
+
+
+def test_redis_may_sell_by_less_while_it_is_decided_whether_something_is_taken_off_sale(sale: Sale) -> None:
+    fewer = Offer(terms("c", capacities={"standing": 4}, limit=3, seating=ON_SEATS))
+    redis = replace(
+        sale.redis, terms={**checks.terms_told(OFFER), "type:standing": (4, OFFER.types["standing"]["price"])}
+    )
+    assert {breach.invariant for breach in checks.concert(OFFER, sale.bookings, redis)} == {"terms"}
+    assert list(checks.concert(OFFER, sale.bookings, redis, undecided=fewer)) == []
 
 
 def test_who_bought_before_the_limit_was_lowered_keeps_what_they_have(sale: Sale) -> None:
