@@ -140,7 +140,7 @@ def test_ps_and_shell_without_a_stack_say_so(tmp_path: Path) -> None:
 def test_shell_prints_what_a_service_answers(copy: LocalStack) -> None:
     asked = command(copy.environment, "make", "-s", "shell", stdin="print(n.rpc.concert_svc.ping())\n")
     assert asked.returncode == 0, asked.stderr
-    assert asked.stdout.strip() == "pong"
+    assert asked.stdout.strip() == "{'mongodb': 'ok'}"
 
 
 @pytest.mark.parametrize("name", ["gateway", "concert_svc", "relay", "epmd"])
