@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rabbitmq import topology
-from rabbitmq.names import PROGRAMS, RPC_EXCHANGE
+from rabbitmq.names import PROGRAMS
 from rabbitmq.permissions import OPERATOR, Rights, rights, topic_rights
 
 VHOST = "/"
@@ -24,7 +24,6 @@ CLOSED = ("bindings", "permissions", "topic_permissions")
 def definitions() -> dict[str, list[dict[str, Any]]]:
     """Everything but the users, whose passwords are not for a repository (`users.py`)."""
     wanted = topology.everything()
-    topics = {program: right for program in PROGRAMS if (right := topic_rights(program))}
     return {
         "vhosts": [{"name": VHOST}],
         "permissions": [
@@ -32,8 +31,9 @@ def definitions() -> dict[str, list[dict[str, Any]]]:
             {"user": OPERATOR, "vhost": VHOST, **Rights(".*", ".*", ".*")._asdict()},
         ],
         "topic_permissions": [
-            {"user": user, "vhost": VHOST, "exchange": RPC_EXCHANGE, "write": right.write, "read": right.read}
-            for user, right in topics.items()
+            {"user": program, "vhost": VHOST, "exchange": exchange, "write": right.write, "read": right.read}
+            for program in PROGRAMS
+            for exchange, right in topic_rights(program).items()
         ],
         "exchanges": [
             {"name": name, "vhost": VHOST, "type": "topic", "durable": True, "auto_delete": False}

@@ -42,14 +42,18 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
         if subscription not in SUBSCRIPTIONS:
             raise LookupError(f"{subscription} is not in rabbitmq.topology.SUBSCRIPTIONS")
         self.expected_exceptions = (AlreadyHandled,)
+        self.subscription = subscription
         self.queue = Queue(subscription.queue, no_declare=True)
         self.queue_consumer.register_provider(self)
 
     def refuse(self, message: Message, reason: str) -> None:
         """It cannot be read."""
-        self._park(message, reason)
+        if self._was_sent_here(message):
+            self._park(message, reason)
 
     def handle_message(self, body: Any, message: Message) -> None:
+        if not self._was_sent_here(message):
+            return
         if isinstance(body, dict):
             super().handle_message(body, message)
         else:
@@ -65,6 +69,15 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
             self._park(message, f"failed {attempt + 1} times, at last with {reason}")
         else:
             self._retry(message, attempt, reason)
+
+    def _was_sent_here(self, message: Message) -> bool:
+        """Drops a copy of somebody's other message: as a dead letter it would be an operator's replay from an event."""
+        key = str(message.delivery_info.get("routing_key", ""))
+        if self.subscription.sent_as(key):
+            return True
+        self.queue_consumer.ack_message(message)
+        self._tell(message, "foreign", f"sent as {key}")
+        return False
 
     def _retry(self, message: Message, attempt: int, reason: str) -> None:
         key = delays.enters_as(self.queue.name, RETRY_AFTER[attempt])
@@ -106,7 +119,7 @@ class EventHandler(SafeHeaders, NamekoEventHandler):
 
     def _tell(self, message: Message, outcome: str, reason: str | None = None) -> None:
         metrics.events.labels(self.queue.name, outcome).inc()
-        levels = {"retried": logging.WARNING, "parked": logging.ERROR}
+        levels = {"retried": logging.WARNING, "parked": logging.ERROR, "foreign": logging.ERROR}
         log.log(
             levels.get(outcome, logging.INFO),
             outcome,

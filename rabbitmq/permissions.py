@@ -1,15 +1,15 @@
 """
 Who may call whom, and what the user of each program may do in the broker.
 
-A program writes to one exchange, its outlet. What it reaches from there is a matter of bindings (`topology.py`),
-which nobody but an operator can change. So it makes no difference by what way a message gets into the outlet: also
-what the broker itself puts there, because a program has declared a queue that dead-letters into it, goes no further.
+A program writes to one exchange, its outlet, under the keys that are its own (`topic_rights`). What it reaches from
+there is a matter of bindings as well (`topology.py`), which nobody but an operator can change: RabbitMQ looks at no
+key of what a queue of the program's dead-letters into the outlet, but that goes no further either.
 """
 
 import re
 from typing import NamedTuple
 
-from rabbitmq.delays import ENTRANCE
+from rabbitmq.delays import ENTRANCE, LEVELS
 from rabbitmq.names import RPC_EXCHANGE, SERVICES, events_exchange, outlet
 
 #: Who calls which methods of whom. A call that is not here does not reach its service.
@@ -86,6 +86,7 @@ class Rights(NamedTuple):
 
 
 NOTHING = "^$"
+UUID = "[0-9a-f-]{36}"
 OPERATOR = "operator"
 
 
@@ -104,17 +105,26 @@ def rights(program: str) -> Rights:
     return Rights(_any_of(own), _any_of(re.escape(outlet(program)), own), _any_of(*reads, own, RPC_EXCHANGE))
 
 
-def topic_rights(program: str) -> Rights | None:
+def topic_rights(program: str) -> dict[str, Rights]:
     """
-    The routing keys that *program* may bind a queue of answers to: its own, so that it overhears nobody.
+    The routing keys under which *program* may send and listen, by exchange.
 
-    None for who may bind nothing. Writing needs no word: nobody but operators may write to that exchange.
+    Into its outlet, its calls, answers, and its own events to retry and to park: a message can be copied to more keys
+    (RabbitMQ's headers CC and BCC), but what it is goes by the first. At the exchange of the answers it may listen to
+    its own only.
     """
-    return Rights("", NOTHING, _any_of(_reply_ids(program))) if program in CALLS else None
+    keys = [rf"{service}\.({'|'.join(methods)})" for service, methods in CALLS.get(program, {}).items()]
+    if program in SERVICES:
+        own_events = rf"evt-\w+-\w+--{program}\.\w+"
+        keys += [rf"(\w+-)?{UUID}", rf"([01]\.){{{LEVELS}}}{own_events}", own_events]
+    topics = {outlet(program): Rights("", _any_of(*keys), NOTHING)} if keys else {}
+    if program in CALLS:
+        topics[RPC_EXCHANGE] = Rights("", NOTHING, _any_of(_reply_ids(program)))
+    return topics
 
 
 def _reply_ids(program: str) -> str:
-    return rf"{program}-[0-9a-f-]{{36}}"
+    return f"{program}-{UUID}"
 
 
 def _names(*names: str) -> str:

@@ -31,6 +31,15 @@ class Subscription(NamedTuple):
         """The queue's name, as Nameko builds it."""
         return f"evt-{self.source}-{self.event}--{self.service}.{self.method}"
 
+    def sent_as(self, key: str) -> bool:
+        """
+        Whether *key* is of a message for this queue: of the event, at once or delayed, of a retry or a replay.
+
+        A copy of another message (RabbitMQ's headers CC and BCC) arrives under that one's key.
+        """
+        event = f"{self.source}.{self.event}"
+        return key in (self.event, self.queue) or key.endswith((f".{event}", f".{self.queue}"))
+
 
 SUBSCRIPTIONS = (
     Subscription("booking_svc", "booking_confirmed", "mailer_svc", "send_confirmation"),
@@ -121,7 +130,7 @@ def _of_subscription(subscription: Subscription) -> Declarations:
             Binding(events_exchange(subscription.source), queue, subscription.event),
             Binding(delays.EXIT, queue, delays.leaves_as(f"{subscription.source}.{subscription.event}")),
             Binding(delays.EXIT, queue, delays.leaves_as(queue)),
-            Binding(hearer, DEAD_LETTERS, queue, to_exchange=True),
+            Binding(hearer, dead_letters_of(queue), queue),
             Binding(hearer, delays.ENTRANCE, delays.leaves_as(queue), to_exchange=True),
         ),
     )

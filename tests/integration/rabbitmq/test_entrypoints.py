@@ -109,6 +109,17 @@ def test_event_that_fails_every_time_rests_among_the_dead_letters_with_the_reaso
     assert is_empty(channel, tiny.subscription.queue)
 
 
+def test_copy_of_what_was_sent_to_somebody_else_is_neither_heard_nor_kept(channel: BlockingChannel, tiny: Tiny) -> None:
+    """Whoever may send anything could have a copy of it come here; replayed by an operator it would be an event."""
+    forged, good = event(), event()
+    copied = BasicProperties(content_type="application/json", headers={"CC": [EVENT]})
+    channel.basic_publish(f"{tiny.name}.events", "something_else", encoded(forged), copied, mandatory=True)
+    tell(channel, tiny, encoded(good))
+    poll(lambda: tiny.heard(good["event_id"]))
+    assert tiny.heard(forged["event_id"]) == []
+    assert is_empty(channel, tiny.subscription.queue) and letters(channel, tiny) == []
+
+
 def test_event_and_request_wait_for_a_service_that_is_down_and_expired_requests_are_never_carried_out(
     channel: BlockingChannel, tiny: Tiny
 ) -> None:

@@ -2,14 +2,17 @@
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
+from rabbitmq import delays
 from rabbitmq.calls import BoundedRpcProxy
-from rabbitmq.names import SERVICES
-from rabbitmq.permissions import CALLS
+from rabbitmq.names import PROGRAMS, SERVICES, outlet, reply_id
+from rabbitmq.permissions import CALLS, topic_rights
 from rabbitmq.rpc_method import Rpc
+from rabbitmq.topology import SUBSCRIPTIONS, Subscription
 from tests.unit.rabbitmq.test_topology import service_class
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,3 +58,31 @@ def test_the_mailer_may_ask_for_an_address_and_nothing_else() -> None:
 def test_what_is_for_services_alone_is_not_for_the_gateway() -> None:
     assert "set_sales_terms" not in CALLS["gateway"]["booking_svc"]
     assert "get_contact" not in CALLS["gateway"]["auth_svc"]
+
+
+@pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda s: s.queue)
+def test_nobody_but_its_hearer_may_send_what_a_queue_takes_for_its_own(subscription: Subscription) -> None:
+    """So a message that was copied to the queue of an event (RabbitMQ's headers CC and BCC) is told from one."""
+    event = f"{subscription.source}.{subscription.event}"
+    taken = [
+        subscription.event,
+        subscription.queue,
+        delays.enters_as(event, 5),
+        delays.enters_as(subscription.queue, 5),
+    ]
+    assert all(map(subscription.sent_as, taken))
+    for program in set(PROGRAMS) - {"relay"}:
+        write = topic_rights(program)[outlet(program)].write
+        allowed = {key for key in taken if re.search(write, key)}
+        own = {subscription.queue, taken[-1]} if program == subscription.service else set()
+        assert allowed == own
+
+
+def test_every_call_and_every_answer_may_be_sent_and_no_other_call() -> None:
+    every = {f"{service}.{method}" for called in CALLS.values() for service in called for method in called[service]}
+    for program in set(PROGRAMS) - {"relay"}:
+        write = topic_rights(program)[outlet(program)].write
+        mine = {f"{service}.{method}" for service, methods in CALLS.get(program, {}).items() for method in methods}
+        assert {key for key in every if re.search(write, key)} == mine
+        for answer in (reply_id("gateway"), reply_id("mailer_svc"), str(uuid4())):  # the last is the shell's
+            assert bool(re.search(write, answer)) == (program in SERVICES)
