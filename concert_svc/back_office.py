@@ -37,12 +37,14 @@ class BackOffice:
         set_sales_terms: Callable[[booking.SalesTerms], None],
         lasts: timedelta = announcements.LASTS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._concerts = concerts
         self._changes = changes
         self._set_sales_terms = set_sales_terms
         self._lasts = lasts
         self._now = now
+        self._wait = wait
 
     def create(self, draft: ConcertDocument, request_id: str | None = None) -> None:
         """Add the draft."""
@@ -88,7 +90,7 @@ class BackOffice:
     ) -> ConcertDocument:
         for attempt in range(ATTEMPTS):
             if attempt:
-                time.sleep(PAUSE)
+                self._wait(PAUSE)
             concert = self._concerts.owned_by(organiser_id, concert_id)
             if concert.get("change"):
                 self.carry_on(concert)

@@ -1,6 +1,7 @@
 """Concerts that never were."""
 
 import copy
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -40,3 +41,18 @@ def on_sale(**changes: Any) -> domain.ConcertDocument:
 
 def in_seconds(seconds: float) -> str:
     return to_wire(NOW + timedelta(seconds=seconds))
+
+
+def new_adder(concerts: Any, organiser: str) -> Callable[..., domain.ConcertDocument]:
+    """Adds drafts of the organiser to *concerts*, whose sales close so many seconds from now (or closed before)."""
+
+    def add(closes_in: float = 3600, **changes: Any) -> domain.ConcertDocument:
+        closes_at = datetime.now(UTC) + timedelta(seconds=closes_in)
+        closes_at = closes_at.replace(microsecond=closes_at.microsecond // 1000 * 1000)  # as MongoDB keeps it
+        new: Any = {**copy.deepcopy(NEW), "starts_at": to_wire(closes_at + domain.SALES_CLOSE_BEFORE_START)}
+        draft = domain.draft(organiser, new, min(datetime.now(UTC), closes_at - timedelta(days=1)))
+        draft.update(changes)
+        concerts.add(draft)
+        return draft
+
+    return add
