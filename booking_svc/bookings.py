@@ -177,11 +177,37 @@ class Bookings:
             return_document=ReturnDocument.AFTER,
         )
 
-    def record_confirmation_mail(self, booking_id: str, sent_at: datetime) -> None:
+    def request_confirmation(
+        self, document: BookingDocument, mail: Document, event: Envelope
+    ) -> BookingDocument | None:
+        """
+        Have the confirmation of *document* sent again, as *mail*, by *event*.
+
+        Returns:
+            the booking; None when it is not confirmed any more, or its confirmation has another state by now.
+        """
+        as_it_was = {
+            f"confirmation_mail.{field}": document["confirmation_mail"].get(field) for field in ("kind", "state")
+        }
+        return self._bookings.find_one_and_update(
+            {"_id": document["_id"], "status": "confirmed", **as_it_was},
+            {"$set": {"confirmation_mail": mail}, "$push": {"outbox": event}},
+            return_document=ReturnDocument.AFTER,
+        )
+
+    def record_confirmation_mail(self, booking_id: str, kind: str, sent_at: datetime) -> None:
         """The mail server took the confirmation; repeating it changes nothing."""
+        self._record_mail(booking_id, kind, {"state": "sent", "sent_at": sent_at, "reason": None})
+
+    def record_failed_confirmation(self, booking_id: str, kind: str, reason: str) -> None:
+        """The mail server refused the confirmation, or took it at no time; repeating it changes nothing."""
+        self._record_mail(booking_id, kind, {"state": "failed", "reason": reason})
+
+    def _record_mail(self, booking_id: str, kind: str, outcome: Document) -> None:
+        """Of the confirmation that was asked for last; what has been sent stays sent."""
         self._bookings.update_one(
-            {"_id": booking_id, "confirmation_mail.state": {"$ne": "sent"}},
-            {"$set": {"confirmation_mail": {"state": "sent", "sent_at": sent_at}}},
+            {"_id": booking_id, "confirmation_mail.kind": kind, "confirmation_mail.state": {"$ne": "sent"}},
+            {"$set": {f"confirmation_mail.{field}": value for field, value in outcome.items()}},
         )
 
     def awaiting_confirmation(self, confirmed_before: datetime, now: datetime, limit: int) -> list[BookingDocument]:

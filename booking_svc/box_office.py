@@ -246,6 +246,24 @@ class BoxOffice:
             log.warning("tickets of %s are released by the event: %s", booking_id, error)
         return cancelled
 
+    def resend_confirmation(self, user_id: str, booking_id: str, request_id: str | None = None) -> BookingDocument:
+        """
+        Have the confirmation of the user's own booking sent again, unless it is on its way.
+
+        Raises:
+            BookingNotFound, AlreadyCancelled, ResentTooOften
+        """
+        while True:
+            booking = self._bookings.of_user(user_id, booking_id)
+            if booking["status"] == "cancelled":
+                raise AlreadyCancelled(booking_id)
+            if booking["confirmation_mail"]["state"] == "queued":
+                return booking
+            mail, event = domain.resend_confirmation(booking, self._now(), request_id)
+            requested = self._bookings.request_confirmation(booking, mail, event)
+            if requested is not None:
+                return requested
+
     def release(self, concert_id: str, booking_id: str, claims: Sequence[str], hold_id: str | None) -> None:
         """Free what is still the booking's, and end the hold it was made of; repeating it changes nothing."""
         mark = None if hold_id is None else domain.mark_of_hold(hold_id)

@@ -42,7 +42,7 @@ class Confirmations:
 
     def _tell(self, booking: BookingDocument, now: datetime) -> bool:
         tellings = booking["confirmation_mail"].get("tellings", 0) + 1
-        event = domain.confirmed_event(booking, booking["history"][0]["request_id"])
+        event = domain.awaited_event(booking)
         return self._bookings.tell_again(booking, event, tellings, now + self._pause(tellings))
 
     def _pause(self, tellings: int) -> timedelta:

@@ -93,6 +93,7 @@ class Ticket(TypedDict):
 class ConfirmationMail(TypedDict):
     state: Literal["queued", "sent", "failed"]
     sent_at: str | None
+    reason: str | None  #: why it failed
 
 
 class Booking(TypedDict):
@@ -212,6 +213,14 @@ class BookingConfirmed(TypedDict):
     user_id: str
 
 
+class ConfirmationRequested(TypedDict):
+    """Data of the event `confirmation_requested`: the buyer wants the confirmation again (the *number*th time)."""
+
+    booking: Booking
+    user_id: str
+    number: int
+
+
 class BookingCancelled(TypedDict):
     """Data of the event `booking_cancelled`."""
 
@@ -318,6 +327,14 @@ class BookingService(Protocol):
             BookingNotFound, AlreadyCancelled, NotCancellable
         """
 
+    def resend_confirmation(self, user_id: str, booking_id: str) -> Booking:
+        """
+        Send the confirmation again, to the buyer's address as it is now. One that is on its way already is enough.
+
+        Raises:
+            BookingNotFound, AlreadyCancelled, ResentTooOften
+        """
+
     def get_availability(self, concert_id: str) -> Availability:
         """
         Raises:
@@ -409,6 +426,10 @@ class ConcertCancelled(Refusal):
 
 class AlreadyCancelled(Refusal):
     """The booking is cancelled already."""
+
+
+class ResentTooOften(Refusal):
+    """The confirmation was sent a moment ago, or five times in a day: look for it, in the spam folder too."""
 
 
 class NotCancellable(Refusal):

@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -18,10 +18,12 @@ from booking_svc.contract import (
     BookingReminderDue,
     BookingRescheduled,
     ConcertSummary,
+    ConfirmationRequested,
     HeldTicket,
     HoldNotFound,
     Item,
     Money,
+    ResentTooOften,
     SoldBooking,
     Ticket,
 )
@@ -34,7 +36,20 @@ SERVICE = "booking_svc"
 BOOKING_NAMESPACE = UUID("6f1d9a52-2c0e-4a53-9a4e-4d6d2f0f7d11")
 #: Crockford's base 32: no I, L, O or U, so that a reference survives being read over the telephone.
 REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+#: A confirmation is sent again at most so often, whoever's address it is.
+RESEND_PAUSE, RESENDS_A_DAY = timedelta(minutes=1), 5
+#: By then it has gone out, or the event that asks for it is told again.
+RESEND_OVERDUE = timedelta(minutes=10)
+#: The state of a confirmation that nobody has heard of yet. *kind* is what mailer_svc calls it.
+CONFIRMATION_QUEUED: dict[str, Any] = {
+    "kind": "confirmation",
+    "state": "queued",
+    "sent_at": None,
+    "reason": None,
+    "requested": [],
+}
 
+Document = dict[str, Any]
 #: A booking as MongoDB stores it (see bookings.py for its fields).
 BookingDocument = dict[str, Any]
 
@@ -195,7 +210,7 @@ def draft(purchase: Purchase, hold: Hold, offer: Offer, now: datetime) -> Bookin
         "seq": 1,
         "sales_close_at": offer.closes,
         "cancelled_at": None,
-        "confirmation_mail": {"state": "queued", "sent_at": None},
+        "confirmation_mail": CONFIRMATION_QUEUED,
     }
     document["outbox"] = [confirmed_event({**document, "confirmed_at": now}, purchase.request_id)]
     return document
@@ -266,6 +281,49 @@ def as_sold(document: BookingDocument) -> SoldBooking:
     return SoldBooking(**as_booking(document), user_id=document["user_id"])
 
 
+def resend_confirmation(document: BookingDocument, now: datetime, request_id: str | None) -> tuple[Document, Envelope]:
+    """
+    The state of a confirmation that is to be sent again, and the event that has it sent.
+
+    Raises:
+        ResentTooOften
+    """
+    requested: list[datetime] = document["confirmation_mail"].get("requested", [])
+    latest = [moment for moment in requested if moment > now - timedelta(days=1)]
+    if len(latest) >= RESENDS_A_DAY or (latest and latest[-1] > now - RESEND_PAUSE):
+        raise ResentTooOften(document["_id"])
+    number = len(requested) + 1
+    mail = {
+        **CONFIRMATION_QUEUED,
+        "kind": f"resend-{number}",
+        "requested": [*requested, now],
+        "next_telling": now + RESEND_OVERDUE,
+    }
+    return mail, _requested_event({**document, "confirmation_mail": mail}, request_id)
+
+
+def awaited_event(document: BookingDocument) -> Envelope:
+    """What has the confirmation sent that the booking waits for; the same event as the first time."""
+    if not document["confirmation_mail"].get("requested"):
+        return confirmed_event(document, document["history"][0]["request_id"])
+    return _requested_event(document, None)
+
+
+def _requested_event(document: BookingDocument, request_id: str | None) -> Envelope:
+    mail = document["confirmation_mail"]
+    number = len(mail["requested"])
+    data = ConfirmationRequested(booking=as_booking(document), user_id=document["user_id"], number=number)
+    return envelope(
+        SERVICE,
+        "confirmation_requested",
+        seq=1 + number,
+        data=dict(data),
+        now=mail["requested"][-1],
+        request_id=request_id,
+        event_id=lasting_id(document["_id"], f"confirmation_requested:{number}"),
+    )
+
+
 def as_booking(document: BookingDocument) -> Booking:
     """The booking as its buyer sees it now."""
     mail = document["confirmation_mail"]
@@ -280,12 +338,16 @@ def as_booking(document: BookingDocument) -> Booking:
         total=document["total"],
         confirmed_at=to_wire(document["confirmed_at"]),
         cancelled_at=to_wire_or_none(document["cancelled_at"]),
-        confirmation_mail={"state": mail["state"], "sent_at": to_wire_or_none(mail["sent_at"])},
+        confirmation_mail={
+            "state": mail["state"],
+            "sent_at": to_wire_or_none(mail["sent_at"]),
+            "reason": mail.get("reason"),
+        },
     )
 
 
 def as_confirmed(document: BookingDocument) -> Booking:
     """The booking as it was answered when it was confirmed, whatever has happened since: what a replay repeats."""
-    then = {"status": "confirmed", "cancelled_at": None, "confirmation_mail": {"state": "queued", "sent_at": None}}
+    then = {"status": "confirmed", "cancelled_at": None, "confirmation_mail": CONFIRMATION_QUEUED}
     then["concert"] = document.get("sold_as", document["concert"])
     return as_booking({**document, **then})

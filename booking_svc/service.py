@@ -84,6 +84,10 @@ class BookingService:
         return domain.as_booking(self.stores.box_office.cancel(user_id, booking_id, self.request_id, self.redelivered))
 
     @rpc
+    def resend_confirmation(self, user_id: str, booking_id: str) -> Booking:
+        return domain.as_booking(self.stores.box_office.resend_confirmation(user_id, booking_id, self.request_id))
+
+    @rpc
     def get_availability(self, concert_id: str) -> Availability:
         return self.stores.inventory.availability(concert_id)
 
@@ -147,4 +151,9 @@ class BookingService:
     @event_handler("mailer_svc", "confirmation_sent")
     def record_confirmation_mail(self, event: Envelope) -> None:
         sent = event["data"]
-        self.stores.bookings.record_confirmation_mail(sent["booking_id"], from_wire(sent["sent_at"]))
+        self.stores.bookings.record_confirmation_mail(sent["booking_id"], sent["kind"], from_wire(sent["sent_at"]))
+
+    @event_handler("mailer_svc", "confirmation_failed")
+    def record_failed_confirmation(self, event: Envelope) -> None:
+        failed = event["data"]
+        self.stores.bookings.record_failed_confirmation(failed["booking_id"], failed["kind"], failed["reason"])

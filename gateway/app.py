@@ -21,7 +21,20 @@ from gateway import (
     tokens,
 )
 from gateway.access import declared
-from gateway.routes import audit_log, auth, bookings, catalogue, concerts, docs, health, holds, me, organisers, users
+from gateway.routes import (
+    audit_log,
+    auth,
+    bookings,
+    catalogue,
+    concerts,
+    docs,
+    health,
+    holds,
+    me,
+    organisers,
+    ticket_keys,
+    users,
+)
 from gateway.routes import metrics as metrics_route
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
@@ -62,6 +75,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
         organisers,
         holds,
         bookings,
+        ticket_keys,
         audit_log,
         health,
         docs,

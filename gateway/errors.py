@@ -15,6 +15,7 @@ from booking_svc import contract as booking
 from concert_svc import contract as concert
 from gateway.catalogue import CODES, next_steps, type_of
 from gateway.rpc import RemoteError
+from mailer_svc import contract as mailer
 from rabbitmq.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class IdempotencyKeyMissing(Exception):
 
 
 #: Seconds until a client may try again, for those answers that are worth it and do not say it themselves.
-RETRY_AFTER = {"unavailable": 1, "request_in_progress": 1}
+RETRY_AFTER = {"unavailable": 1, "request_in_progress": 1, "rate_limited": 60}
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
     NotAuthenticated: (401, "not_authenticated"),
@@ -60,6 +61,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     booking.ConcertNotFound: (404, "not_found"),
     booking.BookingNotFound: (404, "not_found"),
     booking.HoldNotFound: (404, "not_found"),
+    mailer.BuyerNotFound: (404, "not_found"),
     auth.EmailTaken: (409, "email_taken"),
     concert.WrongState: (409, "wrong_state"),
     booking.SoldOut: (409, "sold_out"),
@@ -70,6 +72,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     booking.SalesClosed: (409, "sales_closed"),
     booking.ConcertCancelled: (409, "concert_cancelled"),
     booking.AlreadyCancelled: (409, "already_cancelled"),
+    mailer.BookingCancelled: (409, "already_cancelled"),
     booking.NotCancellable: (409, "not_cancellable"),
     booking.RequestInProgress: (409, "request_in_progress"),
     concert.CapacityBelowSold: (409, "wrong_state"),
@@ -85,6 +88,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     IdempotencyKeyMissing: (400, "idempotency_key_missing"),
     auth.TooManyTries: (429, "rate_limited"),
     RateLimited: (429, "rate_limited"),
+    booking.ResentTooOften: (429, "rate_limited"),
     Unavailable: (503, "unavailable"),
     RedisError: (503, "unavailable"),
 }

@@ -33,7 +33,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "auth_svc": ("MONGO_URI", "SESSION_REDIS_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD"),
     "concert_svc": ("MONGO_URI",),
     "booking_svc": ("MONGO_URI", "REDIS_URL"),
-    "mailer_svc": ("MONGO_URI", "SMTP_URL"),
+    "mailer_svc": ("MONGO_URI", "SMTP_URL", "TICKET_SIGNING_KEY"),
     "relay": ("MONGO_URI",),
 }
 

@@ -18,6 +18,7 @@ LENGTHS = {
     **{password_variable(user): 24 for user in USERS},
     "REDIS_PASSWORD": 24,
     "SESSION_REDIS_PASSWORD": 24,
+    "TICKET_SIGNING_KEY": 32,  # of an Ed25519 key its seed
 }
 
 
@@ -37,7 +38,7 @@ def load(file: Path, environ: Mapping[str, str]) -> Secrets:
     """
     The secrets in *file*, made and stored (mode 0600) where they were missing.
 
-    The first admin (ADMIN_EMAIL, ADMIN_PASSWORD) and JWT_SECRET_KEY are taken from *environ* when
+    The first admin (ADMIN_EMAIL, ADMIN_PASSWORD), JWT_SECRET_KEY and TICKET_SIGNING_KEY are taken from *environ* when
     they are set there, and remembered: the account that the first run created keeps its password.
     Another JWT_SECRET_KEY makes the one before it the previous one, whose tokens are good while they last.
 
@@ -47,7 +48,7 @@ def load(file: Path, environ: Mapping[str, str]) -> Secrets:
     values = private_files.read_values(file)
     if environ.get("JWT_SECRET_KEY") and values.get("JWT_SECRET_KEY", "") not in ("", environ["JWT_SECRET_KEY"]):
         values["JWT_PREVIOUS_SECRET_KEY"] = values["JWT_SECRET_KEY"]
-    for name in ("ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"):
+    for name in ("ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY", "TICKET_SIGNING_KEY"):
         if environ.get(name):
             values[name] = environ[name]
     values.setdefault("ADMIN_EMAIL", "admin@example.org")

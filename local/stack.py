@@ -21,7 +21,7 @@ SERVERS_SECONDS = 60
 PLATFORM_SECONDS = 90
 STOP_SECONDS = 14
 #: What of the facts stays inside the stack.
-UNTOLD = ("HOST", "JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY")
+UNTOLD = ("HOST", "JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "TICKET_SIGNING_KEY")
 
 
 def run(settings: Settings, signals: StopSignals) -> None:
@@ -79,7 +79,10 @@ def _facts(settings: Settings, secret: Secrets, servers: PrivateServers) -> dict
         **servers.addresses(),
         **{
             name: secret[name]
-            for name in ("ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY")
+            for name in (
+                *("ADMIN_EMAIL", "ADMIN_PASSWORD"),
+                *("JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY", "TICKET_SIGNING_KEY"),
+            )
         },
     }
     if servers.mail_dir:

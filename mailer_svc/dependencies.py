@@ -1,50 +1,41 @@
 """What mailer_svc needs from Nameko and the servers."""
 
-from datetime import UTC, datetime
-from email.utils import parseaddr
+from datetime import timedelta
 from typing import Any
 
-from nameko.extensions import DependencyProvider
-from pymongo.database import Database
+from nameko.exceptions import deserialize_to_instance
+from nameko.extensions import DependencyProvider, SharedExtension
 
-from auth_svc.contract import Contact
-from booking_svc.contract import Booking
-from mailer_svc import mail
-from mailer_svc.ledger import Entry, Ledger
-from mailer_svc.mail import MailServer
+from auth_svc.contract import UserNotFound
+from mailer_svc.ledger import Ledger
+from mailer_svc.mail import Writer
+from mailer_svc.mail_server import MailServer
+from mailer_svc.post_office import PostOffice
+from mailer_svc.signatures import TicketSigner
 from rabbitmq import database
-from rabbitmq.database import Document
+
+#: auth_svc answers with it.
+deserialize_to_instance(UserNotFound)
 
 
-class PostOffice:
-    """Ledger and mail server, opened once per process."""
-
-    def __init__(self, mongo: Database[Document], server: MailServer, sender: str) -> None:
-        self._mongo = mongo
-        self._server = server
-        self._sender = sender
-        self.ledger = Ledger(mongo, domain=parseaddr(sender)[1].partition("@")[2])
-
-    def send_confirmation(self, entry: Entry, booking: Booking, contact: Contact) -> None:
-        """
-        Raises:
-            smtplib.SMTPException, OSError: the mail server has not taken it, or nobody knows.
-        """
-        self._server.send(mail.confirmation(booking, contact, entry["message_id"], self._sender, datetime.now(UTC)))
-
-    def ping(self) -> dict[str, str]:
-        """The state of the ledger. (A silent mail server delays mails; it stops nobody.)"""
-        return {"mongodb": database.state(self._mongo)}
-
-
-class PostOfficeProvider(DependencyProvider):
-    """Gives the service its ledger and mail server."""
+class SharedPostOffice(SharedExtension):
+    """The post office, opened once per process for those who enter mails and those who send them."""
 
     def setup(self) -> None:
         config = self.container.config
-        self._post_office = PostOffice(
-            database.connect(config["MONGO_URI"], "mailer_svc"), MailServer(config["SMTP_URL"]), config["MAIL_FROM"]
-        )
+        signer = TicketSigner(config["TICKET_SIGNING_KEY"], config["TICKET_RETIRED_KEYS"])
+        writer = Writer(config["MAIL_FROM"], signer, config["SHOP_URL"])
+        server = MailServer(config["SMTP_URL"])
+        mongo = database.connect(config["MONGO_URI"], "mailer_svc")
+        first_pause = timedelta(seconds=float(config["MAIL_RETRY_SECONDS"]))
+        ledger = Ledger(mongo, writer.address.partition("@")[2], first_pause)
+        self.post_office = PostOffice(ledger, writer, server, int(config["MAIL_CONNECTIONS"]))
+
+
+class PostOfficeProvider(DependencyProvider):
+    """Gives the service its post office."""
+
+    shared = SharedPostOffice()
 
     def get_dependency(self, worker_ctx: Any) -> PostOffice:
-        return self._post_office
+        return self.shared.post_office

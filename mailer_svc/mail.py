@@ -1,114 +1,117 @@
-"""Mails: written from templates, handed to the mail server that SMTP_URL names."""
+"""Mails as they are written: words, HTML and its plain-text twin, tickets, calendar entry, codes, headers."""
 
-import smtplib
-import ssl
-from contextlib import suppress
+import re
 from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
-from zoneinfo import ZoneInfo
-
-from babel.dates import format_datetime as format_local
-from babel.numbers import format_currency, get_currency_precision
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from email.utils import format_datetime, parseaddr
+from typing import Any, NamedTuple
 
 from auth_svc.contract import Contact
-from booking_svc.contract import Booking, Money, Venue
-from rabbitmq.times import from_wire
+from mailer_svc import calendar, qr
+from mailer_svc.signatures import TicketSigner
+from mailer_svc.tickets import tickets_pdf
+from mailer_svc.wording import DEFAULT_LANGUAGE, Wording, one_line, place, template
 
-#: Seconds for each step of the conversation with the mail server.
-PATIENCE = 10
-LOCALE = "en"
 #: A mail as it lies in a mailbox can be read by eye, which base64 cannot.
 READABLE = "quoted-printable"
+#: Mails about an account, and where a shop does what they ask for. The token stands behind `#`: no server logs it.
+PATHS = {"password_reset": "/reset-password", "address_verification": "/verify-email"}
+WITH_TICKETS = {"booking_confirmed", "booking_rescheduled", "booking_reminder"}
+WITH_CALENDAR = {"booking_confirmed", "booking_rescheduled", "booking_cancelled", "concert_cancelled"}
+NO_SHOP = "none"
+#: A name that a mail program would turn into a link: anybody can register anybody's address under any name.
+LINK = re.compile(r"://|www\.|\w\.\w{2}", re.IGNORECASE)
 
 
-def money(value: Money) -> str:
-    """`{"amount": 4500, "currency": "EUR"}` -> `€45.00`."""
-    minor = 10 ** get_currency_precision(value["currency"])
-    return str(format_currency(value["amount"] / minor, value["currency"], locale=LOCALE))
+class Letter(NamedTuple):
+    """What a mail is to tell."""
+
+    document: str  #: which mail: `booking_confirmed`, `password_reset`, ...
+    data: dict[str, Any]  #: `booking`, and of a rescheduled one `was`; or `token` and `expires_at`
+    as_of: datetime  #: when that was so
+    message_id: str
 
 
-def local_time(wire: str, venue: Venue) -> str:
-    """A moment as the venue's clock shows it, with its zone: `Tuesday, 1 December 2026, 20:00 CET`."""
-    moment = from_wire(wire).astimezone(ZoneInfo(venue["timezone"]))
-    day_and_time = format_local(moment, "EEEE, d MMMM y, HH:mm", tzinfo=moment.tzinfo, locale=LOCALE)
-    return f"{day_and_time} {moment.tzname()}"
+class Writer:
+    """Writes mails from *sender*, with tickets that *signer* signs, and links to the shop if there is one."""
 
+    def __init__(self, sender: str, signer: TicketSigner, shop_url: str = NO_SHOP) -> None:
+        self._sender = sender
+        self.signer = signer
+        self._shop_url = None if shop_url == NO_SHOP else shop_url.rstrip("/")
+        self.address = parseaddr(sender)[1]
 
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(["html.j2"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_templates.filters.update(money=money, local_time=local_time)
+    def write(self, letter: Letter, contact: Contact, now: datetime) -> EmailMessage:
+        """The mail, complete: what a mail program shows, and what it keeps."""
+        text = Wording(DEFAULT_LANGUAGE, letter.document)
+        content = self._content(letter, contact, text)
+        mail = EmailMessage()
+        mail["Message-ID"] = letter.message_id
+        mail["Date"] = format_datetime(now)
+        mail["From"] = self._sender
+        # One line each: a name or title with a line break can add no header.
+        mail["To"] = Address(display_name=one_line(contact["name"]), addr_spec=contact["email"])
+        mail["Subject"] = content["subject"]
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(template(f"{letter.document}.txt.j2").render(content), cte=READABLE)
+        mail.add_alternative(template(f"{letter.document}.html.j2").render(content), subtype="html", cte=READABLE)
+        if letter.document in WITH_TICKETS:
+            self._add_tickets(mail, content, letter.data["booking"], contact["name"])
+        if letter.document in WITH_CALENDAR:
+            self._add_calendar(mail, letter.data["booking"], letter.as_of)
+        return mail
 
+    def tickets(self, booking: dict[str, Any], holder: str) -> bytes:
+        """The booking's tickets as PDF."""
+        return tickets_pdf(booking, holder, self.signer, Wording(DEFAULT_LANGUAGE, "tickets"))
 
-def confirmation(booking: Booking, contact: Contact, message_id: str, sender: str, now: datetime) -> EmailMessage:
-    """The mail that says a booking is confirmed: plain text, and the same in HTML."""
-    concert = booking["concert"]
-    mail = EmailMessage()
-    mail["Message-ID"] = message_id
-    mail["Date"] = format_datetime(now)
-    mail["From"] = sender
-    # One line each: a name or title with a line break can add no header.
-    mail["To"] = Address(display_name=_one_line(contact["name"]), addr_spec=contact["email"])
-    mail["Subject"] = _one_line(f"Your tickets for {concert['title']} · {booking['reference']}")
-    mail["Auto-Submitted"] = "auto-generated"
-    content: dict[str, Any] = {"booking": booking, "concert": concert, "contact": contact}
-    text, html = (_templates.get_template(f"booking_confirmed.{kind}.j2").render(content) for kind in ("txt", "html"))
-    mail.set_content(text, cte=READABLE)
-    mail.add_alternative(html, subtype="html", cte=READABLE)
-    return mail
+    def calendar(self, booking: dict[str, Any], as_of: datetime) -> bytes:
+        """The booking as an iCalendar file."""
+        return calendar.calendar(booking, as_of, self._sender, Wording(DEFAULT_LANGUAGE, "calendar"))
 
+    def _content(self, letter: Letter, contact: Contact, text: Wording) -> dict[str, Any]:
+        """What the templates know."""
+        shown = "" if LINK.search(contact["name"]) else one_line(contact["name"])
+        content: dict[str, Any] = {"text": text, "name": shown}
+        if letter.document in PATHS:
+            token = letter.data["token"]
+            link = self._shop_url and f"{self._shop_url}{PATHS[letter.document]}#token={token}"
+            content |= {"token": token, "link": link, "until": text.utc(letter.data["expires_at"])}
+            facts: dict[str, Any] = {}
+        else:
+            booking = letter.data["booking"]
+            concert = booking["concert"]
+            content |= {"booking": booking, "concert": concert, "was": letter.data.get("was")}
+            content["codes"] = [f"ticket-{t['number']}.{letter.message_id.strip('<>')}" for t in booking["tickets"]]
+            facts = {
+                "title": concert["title"],
+                "reference": booking["reference"],
+                "tickets": text("tickets", count=len(booking["tickets"])),
+                "date": text.date(concert["starts_at"], concert["venue"]),
+                "place": place(concert["venue"]),
+            }
+        for line in ("subject", "preview"):
+            content[line] = one_line(text(line, **facts))
+        return content
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    def _add_tickets(self, mail: EmailMessage, content: dict[str, Any], booking: dict[str, Any], holder: str) -> None:
+        html = mail.get_body(("html",))
+        assert isinstance(html, EmailMessage)
+        for ticket, code in zip(booking["tickets"], content["codes"], strict=True):
+            picture = qr.png(self.signer.sign(booking, ticket))
+            html.add_related(
+                picture,
+                "image",
+                "png",
+                cid=f"<{code}>",
+                disposition="inline",
+                filename=f"ticket-{ticket['number']}.png",
+            )
+        name = f"tickets-{booking['reference']}.pdf"
+        mail.add_attachment(self.tickets(booking, holder), "application", "pdf", filename=name)
 
-
-class MailServer:
-    """
-    The server at *url*: `smtp://host:port`, `smtp://user:password@host:587?starttls=true`, `smtps://...`.
-
-    TLS is verified where it is used.
-    """
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._host = parts.hostname or "127.0.0.1"
-        self._implicit_tls = parts.scheme == "smtps"
-        self._port = parts.port or (465 if self._implicit_tls else 25)
-        self._user = unquote(parts.username or "")
-        self._password = unquote(parts.password or "")
-        self._starttls = parse_qs(parts.query).get("starttls") == ["true"]
-
-    def send(self, mail: EmailMessage) -> None:
-        """
-        Hand *mail* over; when this returns, the server has taken it.
-
-        Raises:
-            smtplib.SMTPException, OSError: it has not, or nobody knows.
-        """
-        server = self._connect()
-        try:
-            if self._starttls:
-                server.starttls(context=ssl.create_default_context())
-            if self._user:
-                server.login(self._user, self._password)
-            server.send_message(mail)
-            with suppress(OSError):  # taken is taken, however the server says goodbye
-                server.quit()
-        finally:
-            server.close()
-
-    def _connect(self) -> smtplib.SMTP:
-        if self._implicit_tls:
-            context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(self._host, self._port, timeout=PATIENCE, context=context)
-        return smtplib.SMTP(self._host, self._port, timeout=PATIENCE)
+    def _add_calendar(self, mail: EmailMessage, booking: dict[str, Any], as_of: datetime) -> None:
+        entry = self.calendar(booking, as_of).decode()
+        params = {"method": calendar.method(booking)}
+        mail.add_attachment(entry, "calendar", filename="concert.ics", params=params, cte=READABLE)

@@ -65,8 +65,9 @@ CALLS: dict[str, dict[str, tuple[str, ...]]] = {
             "list_rollouts",
             "ping",
             "release_hold",
+            "resend_confirmation",
         ),
-        "mailer_svc": ("ping",),
+        "mailer_svc": ("list_ticket_keys", "ping", "render_calendar", "render_tickets"),
     },
     "concert_svc": {
         "booking_svc": ("find_available", "set_sales_terms"),

@@ -43,14 +43,21 @@ class Subscription(NamedTuple):
 
 SUBSCRIPTIONS = (
     Subscription("booking_svc", "booking_confirmed", "mailer_svc", "send_confirmation"),
+    Subscription("booking_svc", "confirmation_requested", "mailer_svc", "resend_confirmation"),
     Subscription("booking_svc", "booking_cancelled", "booking_svc", "release_tickets"),
+    Subscription("booking_svc", "booking_cancelled", "mailer_svc", "send_cancellation"),
+    Subscription("booking_svc", "booking_rescheduled", "mailer_svc", "send_rescheduling"),
+    Subscription("booking_svc", "booking_reminder_due", "mailer_svc", "send_reminder"),
     Subscription("concert_svc", "concert_starting", "concert_svc", "close_sales"),
     Subscription("concert_svc", "concert_finished", "concert_svc", "finish_concert"),
     Subscription("concert_svc", "concert_rescheduled", "booking_svc", "reschedule_bookings"),
     Subscription("concert_svc", "concert_cancelled", "booking_svc", "cancel_bookings"),
     Subscription("concert_svc", "concert_reminder_due", "booking_svc", "remind_buyers"),
     Subscription("mailer_svc", "confirmation_sent", "booking_svc", "record_confirmation_mail"),
+    Subscription("mailer_svc", "confirmation_failed", "booking_svc", "record_failed_confirmation"),
     Subscription("auth_svc", "credentials_changed", "auth_svc", "end_older_sessions"),
+    Subscription("auth_svc", "password_reset_requested", "mailer_svc", "send_password_reset"),
+    Subscription("auth_svc", "email_verification_requested", "mailer_svc", "send_address_verification"),
 )
 
 

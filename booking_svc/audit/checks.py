@@ -274,16 +274,18 @@ def codes(tickets: Iterable[tuple[str, str]]) -> Iterator[Breach]:
 
 
 def mails(entries: Iterable[Mapping[str, Any]], states: Mapping[str, str]) -> Iterator[Breach]:
-    """*entries* are the mailer's confirmations, *states* what each booking says of its mail."""
-    sent: dict[str, str] = {}
-    states_of_entries: dict[str, str] = {}
+    """*entries* are the mailer's confirmations, resent ones too, *states* what each booking says of its mail."""
+    ids: dict[tuple[str, str], str] = {}
+    sent: set[str] = set()
     for entry in entries:
         booking_id = entry["booking_id"]
         if booking_id not in states:
             yield Breach("mail", "", f"mail {entry['message_id']} of no booking")
-        if sent.setdefault(booking_id, entry["message_id"]) != entry["message_id"]:
-            yield Breach("mail", "", f"booking {booking_id} has mails {sent[booking_id]} and {entry['message_id']}")
-        states_of_entries[booking_id] = entry["state"]
+        first = ids.setdefault((booking_id, entry["kind"]), entry["message_id"])
+        if first != entry["message_id"]:
+            yield Breach("mail", "", f"booking {booking_id} has mails {first} and {entry['message_id']}")
+        if entry["state"] == "sent":
+            sent.add(booking_id)
     for booking_id, state in states.items():
-        if state == "sent" and states_of_entries.get(booking_id) != "sent":
+        if state == "sent" and booking_id not in sent:
             yield Breach("mail", "", f"booking {booking_id} says that its mail is sent, the mailer does not")

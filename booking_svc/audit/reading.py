@@ -110,7 +110,7 @@ class Audit:
     def _read_mails(self) -> Iterator[Breach]:
         found = self._bookings.find({"status": {"$in": SETTLED}}, {"confirmation_mail.state": 1})
         states = {booking["_id"]: booking["confirmation_mail"]["state"] for booking in found}
-        return checks.mails(self._ledger.find({"kind": "confirmation"}), states)
+        return checks.mails(self._ledger.find({"kind": {"$regex": "^(confirmation$|resend-)"}}), states)
 
 
 def _marks(text: bytes) -> Iterator[tuple[int, str]]:

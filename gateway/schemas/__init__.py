@@ -15,7 +15,17 @@ from gateway.schemas.accounts import (
     Tokens,
     User,
 )
-from gateway.schemas.bookings import Booking, BookingPage, Hold, NewBooking, NewHold, Rollouts, Sales, SoldBookingPage
+from gateway.schemas.bookings import (
+    Booking,
+    BookingPage,
+    Hold,
+    NewBooking,
+    NewHold,
+    Rollouts,
+    Sales,
+    SoldBookingPage,
+    TicketKeys,
+)
 from gateway.schemas.concerts import (
     Availability,
     ChangePage,
@@ -58,6 +68,7 @@ __all__ = [
     "SeatMap",
     "Sessions",
     "SoldBookingPage",
+    "TicketKeys",
     "Tokens",
     "User",
 ]

@@ -120,6 +120,9 @@ class Ticket(Schema):
 class ConfirmationMail(Schema):
     state = fields.String(required=True, validate=validate.OneOf(["queued", "sent", "failed"]))
     sent_at = Time(allow_none=True)
+    reason = fields.String(
+        allow_none=True, metadata={"description": "Why it failed.", "example": "550 no such mailbox"}
+    )
 
 
 class Booking(Schema):
@@ -200,3 +203,18 @@ class Rollouts(Schema):
 class BookingPage(Schema):
     items = fields.List(fields.Nested(Booking), required=True)
     next_cursor = fields.String(allow_none=True, required=True)
+
+
+class TicketKey(Schema):
+    """A public key as a JSON Web Key (RFC 8037)."""
+
+    kid = fields.String(required=True, metadata={"example": "kPrK_qmx"})
+    kty = fields.String(required=True, metadata={"example": "OKP"})
+    crv = fields.String(required=True, metadata={"example": "Ed25519"})
+    alg = fields.String(required=True, metadata={"example": "EdDSA"})
+    use = fields.String(required=True, metadata={"example": "sig"})
+    x = fields.String(required=True, metadata={"example": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
+
+
+class TicketKeys(Schema):
+    keys = fields.List(fields.Nested(TicketKey), required=True)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from gateway.schemas import Registration
-from mailer_svc import mail
-from tests.unit.mailer_svc.test_mail import BOOKING, SENDER
+from tests.unit.mailer_svc.letters import WRITER, letter
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -25,7 +24,7 @@ def may_register(email: str) -> bool:
 
 
 def assert_can_be_written_to(email: str) -> None:
-    message = mail.confirmation(BOOKING, {"email": email, "name": "Ada"}, "<b1@example.org>", SENDER, NOW)
+    message = WRITER.write(letter("password_reset"), {"email": email, "name": "Ada"}, NOW)
     received = message_from_bytes(message.as_bytes(policy=policy.SMTP), policy=policy.default)
     assert [address.addr_spec for address in received["To"].addresses] == [email]
     # What smtplib says to the server stays one command.

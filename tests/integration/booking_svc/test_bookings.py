@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from booking_svc import domain
 from booking_svc.bookings import INDEXES, REFUSAL_KEPT, Bookings, ClaimTaken
 from booking_svc.contract import SalesClosed
 from booking_svc.domain import BookingDocument
@@ -121,15 +122,47 @@ def test_mail_is_recorded_once(bookings: Bookings, concert_id: str) -> None:
     stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
     first = datetime(2026, 12, 1, 19, tzinfo=UTC)
     for sent_at in (first, first + timedelta(hours=1)):
-        bookings.record_confirmation_mail(stored["_id"], sent_at)
-    found = bookings.find(stored["_id"])
+        bookings.record_confirmation_mail(stored["_id"], "confirmation", sent_at)
+    assert mail_of(bookings, stored) == ("confirmation", "sent", first, None)
+
+
+def mail_of(bookings: Bookings, booking: BookingDocument) -> tuple[object, ...]:
+    found = bookings.find(booking["_id"])
     assert found is not None
-    assert found["confirmation_mail"] == {"state": "sent", "sent_at": first}
+    return tuple(found["confirmation_mail"][field] for field in ("kind", "state", "sent_at", "reason"))
+
+
+def test_mail_that_failed_says_why_until_it_is_sent_after_all(bookings: Bookings, concert_id: str) -> None:
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
+    bookings.record_failed_confirmation(stored["_id"], "confirmation", "550 no such mailbox")
+    assert mail_of(bookings, stored) == ("confirmation", "failed", None, "550 no such mailbox")
+    sent_at = datetime(2026, 12, 1, 19, tzinfo=UTC)
+    bookings.record_confirmation_mail(stored["_id"], "confirmation", sent_at)
+    bookings.record_failed_confirmation(stored["_id"], "confirmation", "late news")
+    assert mail_of(bookings, stored) == ("confirmation", "sent", sent_at, None)
+
+
+def test_mail_that_is_asked_for_again_is_not_taken_for_the_one_before(
+    bookings: Bookings, mongo: Database[Document], concert_id: str
+) -> None:
+    stored = bookings.confirm(draft(terms(concert_id), "standing:1"))
+    sent_at = datetime(2026, 12, 1, 19, tzinfo=UTC)
+    bookings.record_confirmation_mail(stored["_id"], "confirmation", sent_at)
+    sent = bookings.find(stored["_id"])
+    assert sent is not None
+    mail, event = domain.resend_confirmation(sent, sent_at, None)
+    requested = bookings.request_confirmation(sent, mail, event)
+    assert requested is not None and event["event_id"] in [e["event_id"] for e in requested["outbox"]]
+    assert bookings.request_confirmation(sent, mail, event) is None, "it has changed since it was read"
+    bookings.record_confirmation_mail(stored["_id"], "confirmation", sent_at)
+    assert mail_of(bookings, stored) == ("resend-1", "queued", None, None)
+    bookings.record_confirmation_mail(stored["_id"], "resend-1", sent_at)
+    assert mail_of(bookings, stored) == ("resend-1", "sent", sent_at, None)
 
 
 def test_mail_of_a_booking_that_is_not_changes_nothing(bookings: Bookings) -> None:
     booking_id = new_id()
-    bookings.record_confirmation_mail(booking_id, datetime.now(UTC))
+    bookings.record_confirmation_mail(booking_id, "confirmation", datetime.now(UTC))
     assert bookings.find(booking_id) is None
 
 

@@ -1,129 +1,155 @@
-"""Mails on their way to a real mail server."""
+"""Mails on their way to a real mail server, and what its answers mean."""
 
 import mailbox
-import smtplib
 import socket
+import ssl
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.message import EmailMessage
-from typing import Any
+from email import policy
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from local import ports
-from mailer_svc import mail
-from mailer_svc.mail import MailServer
+from mailer_svc import mail_server
+from mailer_svc.mail_server import MailServer, NotTaken, Refused, TooSlow
 from tests.local_stack import LocalStack
-from tests.unit.mailer_svc.test_mail import BOOKING, SENDER
+from tests.mail_sink import MailSink, certificate
+from tests.unit.mailer_svc.letters import ADA, NOW, WRITER, letter
 
 # That a password goes unencrypted is what aiosmtpd warns of; here it goes from a test to itself.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH:UserWarning", "ignore:Session.login_data:")
 
+PASSWORD = "p:ss/w@rd"
+LOGIN = "ada%40shop:p%3Ass%2Fw%40rd"
 
-def a_mail(name: str = "Ada") -> EmailMessage:
+
+def send(url: str, recipient: str = "ada@example.org") -> str:
+    """Send a mail; gives its Message-ID."""
     message_id = f"<{uuid4().hex}@example.org>"
-    return mail.confirmation(BOOKING, {"email": "ada@example.org", "name": name}, message_id, SENDER, datetime.now(UTC))
+    mail = WRITER.write(letter()._replace(message_id=message_id), {**ADA, "email": recipient}, NOW)
+    MailServer(url).send(WRITER.address, recipient, mail.as_bytes(policy=policy.SMTP))
+    return message_id
 
 
-class Desk:
-    """Takes mails of those who logged in, but none to `stranger@...`."""
-
-    def __init__(self) -> None:
-        self.taken: list[Any] = []
-        self.logins: list[tuple[bytes, bytes]] = []
-        self.farewell = "221 Bye"
-
-    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        assert isinstance(data, LoginPassword)
-        self.logins.append((data.login, data.password))
-        return AuthResult(success=data.password == b"p:ss/w@rd")
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
-        if address.startswith("stranger@"):
-            return "550 no such mailbox"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:
-        return self.farewell
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.taken.append(envelope)
-        return "250 OK"
+def free_port() -> int:
+    return ports.choose(["smtp"], {})["smtp"]
 
 
 @pytest.fixture
-def desk() -> Iterator[tuple[Desk, int]]:
-    """A mail server that wants a login, and its port."""
-    desk = Desk()
-    port = ports.choose(["smtp"], {})["smtp"]
-    controller = Controller(
-        desk, "127.0.0.1", port, authenticator=desk.authenticate, auth_required=True, auth_require_tls=False
-    )
-    controller.start()
-    yield desk, port
-    controller.stop()
+def sink() -> Iterator[MailSink]:
+    sink = MailSink(free_port()).up()
+    yield sink
+    sink.down()
+
+
+@pytest.fixture
+def guarded() -> Iterator[MailSink]:
+    """A mail server that wants a login."""
+    sink = MailSink(free_port(), PASSWORD).up()
+    yield sink
+    sink.down()
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MailSink, Path]]:
+    """A mail server that wants STARTTLS and a login, and the certificate it shows."""
+    signed, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed, key)
+    sink = MailSink(free_port(), PASSWORD, tls_context=context, require_starttls=True).up()
+    yield sink, signed
+    sink.down()
 
 
 def test_mail_arrives_as_it_was_written(stack: LocalStack) -> None:
-    message = a_mail("Ädä Söhne 🎻")
-    MailServer(stack.smtp_url).send(message)
-    arrived = [one for one in mailbox.Maildir(stack.mail_dir) if one["Message-ID"] == message["Message-ID"]]
-    assert len(arrived) == 1
-    assert arrived[0]["X-RcptTo"] == "ada@example.org"
+    message_id = send(stack.smtp_url)
+    [arrived] = [one for one in mailbox.Maildir(stack.mail_dir) if one["Message-ID"] == message_id]
+    assert arrived["X-RcptTo"] == "ada@example.org"
 
 
-def test_login_is_used_where_the_address_has_one(desk: tuple[Desk, int]) -> None:
-    taker, port = desk
-    MailServer(f"smtp://ada%40shop:p%3Ass%2Fw%40rd@127.0.0.1:{port}").send(a_mail())
-    assert taker.logins == [(b"ada@shop", b"p:ss/w@rd")]
-    assert [envelope.rcpt_tos for envelope in taker.taken] == [["ada@example.org"]]
+def test_login_is_used_where_the_address_has_one(guarded: MailSink) -> None:
+    send(f"smtp://{LOGIN}@127.0.0.1:{guarded.port}")
+    assert guarded.logins == [("ada@shop", PASSWORD)]
+    assert [one.recipient for one in guarded.taken] == ["ada@example.org"]
 
 
-def test_mail_that_the_server_does_not_take_is_told(desk: tuple[Desk, int]) -> None:
-    taker, port = desk
-    with pytest.raises(smtplib.SMTPException):
-        MailServer(f"smtp://127.0.0.1:{port}").send(a_mail())  # it wants a login
-    assert taker.taken == []
+def test_login_that_is_refused_is_no_reason_to_give_up_a_mail(guarded: MailSink) -> None:
+    with pytest.raises(NotTaken) as refusal:
+        send(f"smtp://ada:wrong@127.0.0.1:{guarded.port}")
+    assert str(refusal.value).startswith("535") and "wrong" not in str(refusal.value)
+    with pytest.raises(NotTaken):
+        send(f"smtp://127.0.0.1:{guarded.port}")
+    assert guarded.taken == []
 
 
-def test_address_that_the_server_does_not_know_is_told(desk: tuple[Desk, int]) -> None:
-    taker, port = desk
-    message = a_mail()
-    message.replace_header("To", "stranger@example.org")
-    with pytest.raises(smtplib.SMTPRecipientsRefused):
-        MailServer(f"smtp://ada:p%3Ass%2Fw%40rd@127.0.0.1:{port}").send(message)
-    assert taker.taken == []
+def test_mail_goes_over_verified_tls(encrypted: tuple[MailSink, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    sink, signed = encrypted
+    monkeypatch.setenv("SSL_CERT_FILE", str(signed))
+    send(f"smtp://{LOGIN}@127.0.0.1:{sink.port}?starttls=true")
+    assert sink.logins == [("ada@shop", PASSWORD)] and len(sink.taken) == 1
 
 
-def test_mail_that_was_taken_is_taken_however_the_server_says_goodbye(desk: tuple[Desk, int]) -> None:
+def test_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor_mail(
+    encrypted: tuple[MailSink, Path],
+) -> None:
+    sink, _ = encrypted
+    with pytest.raises(NotTaken) as error:
+        send(f"smtp://{LOGIN}@127.0.0.1:{sink.port}?starttls=true")
+    assert "certificate" in str(error.value)
+    assert (sink.logins, sink.taken) == ([], [])
+
+
+def test_server_that_cannot_encrypt_gets_neither_password_nor_mail(guarded: MailSink) -> None:
+    with pytest.raises(NotTaken):
+        send(f"smtp://{LOGIN}@127.0.0.1:{guarded.port}?starttls=true")
+    assert (guarded.logins, guarded.taken) == ([], [])
+
+
+def test_refusal_for_good_says_why(sink: MailSink) -> None:
+    sink.mood = "reject"
+    with pytest.raises(Refused, match=r"^550 5[.]1[.]1 no such mailbox$"):
+        send(sink.url)
+
+
+def test_refusal_for_now_says_why(sink: MailSink) -> None:
+    sink.mood = "refuse"
+    with pytest.raises(NotTaken, match=r"^451 4[.]7[.]1 come back later$"):
+        send(sink.url)
+
+
+@pytest.mark.parametrize(("mood", "taken"), [("drop", 0), ("take and drop", 1)])
+def test_connection_that_is_dropped_may_have_left_the_mail(sink: MailSink, mood: str, taken: int) -> None:
+    sink.mood = mood  # type: ignore[assignment]
+    with pytest.raises(NotTaken):
+        send(sink.url)
+    assert len(sink.taken) == taken
+
+
+def test_mail_that_was_taken_is_taken_however_the_server_says_goodbye(sink: MailSink) -> None:
     """Otherwise it would be sent again."""
-    taker, port = desk
-    taker.farewell = "421 too many connections"
-    MailServer(f"smtp://ada:p%3Ass%2Fw%40rd@127.0.0.1:{port}").send(a_mail())
-    assert len(taker.taken) == 1
+    sink.farewell = "421 too many connections"
+    send(sink.url)
+    assert len(sink.taken) == 1
 
 
-def test_server_that_cannot_encrypt_gets_no_password(desk: tuple[Desk, int]) -> None:
-    taker, port = desk
-    with pytest.raises(smtplib.SMTPException):
-        MailServer(f"smtp://ada:p%3Ass%2Fw%40rd@127.0.0.1:{port}?starttls=true").send(a_mail())
-    assert (taker.logins, taker.taken) == ([], [])
+def test_server_that_is_slow_is_given_up(sink: MailSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail_server, "PATIENCE", 0.2)
+    sink.mood = "slow"
+    began = time.monotonic()
+    with pytest.raises(TooSlow):
+        send(sink.url)
+    assert time.monotonic() - began < 2
+    sink.mood = "take"
 
 
 def test_silent_server_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "PATIENCE", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        began = time.monotonic()
-        with pytest.raises(OSError):
-            MailServer(f"smtp://127.0.0.1:{silent.getsockname()[1]}").send(a_mail())
-        assert time.monotonic() - began < 2
+    monkeypatch.setattr(mail_server, "PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TooSlow):
+        send(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
 
 
 def test_absent_server_is_told() -> None:
-    with pytest.raises(OSError):
-        MailServer(f"smtp://127.0.0.1:{ports.choose(['smtp'], {})['smtp']}").send(a_mail())
+    with pytest.raises(NotTaken, match="refused"):
+        send(f"smtp://127.0.0.1:{free_port()}")

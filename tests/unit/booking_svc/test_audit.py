@@ -292,8 +292,8 @@ def test_code_of_two_tickets_is_found() -> None:
     assert "b1" in found.what and "b2" in found.what
 
 
-def entry(booking_id: str, message_id: str = "<m1>", state: str = "sent") -> dict[str, str]:
-    return {"booking_id": booking_id, "message_id": message_id, "state": state}
+def entry(booking_id: str, message_id: str = "<m1>", state: str = "sent", kind: str = "confirmation") -> dict[str, str]:
+    return {"booking_id": booking_id, "message_id": message_id, "state": state, "kind": kind}
 
 
 @pytest.mark.parametrize(
@@ -313,6 +313,11 @@ def test_wrong_mail_is_found(entries: list[Any], states: dict[str, str], culprit
 def test_mails_on_their_way_are_well() -> None:
     entries = [entry("b1"), entry("b2", "<m2>", "sending"), entry("b3", "<m3>")]
     assert list(checks.mails(entries, {"b1": "sent", "b2": "queued", "b3": "queued", "b4": "queued"})) == []
+
+
+def test_mail_that_failed_and_was_sent_when_asked_for_again_is_well() -> None:
+    entries = [entry("b1", state="failed"), entry("b1", "<m2>", kind="resend-1")]
+    assert list(checks.mails(entries, {"b1": "sent"})) == []
 
 
 def test_report_has_a_line_for_each_invariant_and_the_culprits_below() -> None:

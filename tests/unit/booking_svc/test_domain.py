@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking_svc import domain
-from booking_svc.contract import HoldNotFound
+from booking_svc.contract import HoldNotFound, ResentTooOften
 from booking_svc.domain import HoldKey
 from booking_svc.offer import Offer, Taken, Unit
 from rabbitmq.times import from_wire
@@ -187,7 +187,7 @@ def test_as_confirmed_ignores_what_happened_later(
     since = {
         "status": status,
         "cancelled_at": cancelled and NOW + cancelled,
-        "confirmation_mail": {"state": mail, "sent_at": sent and NOW + sent},
+        "confirmation_mail": {"state": mail, "sent_at": sent and NOW + sent, "reason": None, "kind": "resend-1"},
         "outbox": [],
     }
     assert domain.as_confirmed({**then, **since}) == domain.as_booking(then)
@@ -198,7 +198,7 @@ def test_as_booking_shows_what_happened_later() -> None:
     since = {
         "status": "cancelled",
         "cancelled_at": NOW + timedelta(minutes=2),
-        "confirmation_mail": {"state": "sent", "sent_at": NOW + timedelta(minutes=1)},
+        "confirmation_mail": {"state": "sent", "sent_at": NOW + timedelta(minutes=1), "reason": None},
     }
     seen = domain.as_booking({**then, **since})
     assert (seen["status"], seen["confirmed_at"], seen["cancelled_at"]) == (
@@ -206,7 +206,43 @@ def test_as_booking_shows_what_happened_later() -> None:
         "2026-12-01T19:00:00Z",
         "2026-12-01T19:02:00Z",
     )
-    assert seen["confirmation_mail"] == {"state": "sent", "sent_at": "2026-12-01T19:01:00Z"}
+    assert seen["confirmation_mail"] == {"state": "sent", "sent_at": "2026-12-01T19:01:00Z", "reason": None}
+
+
+def sent_before(*requested: timedelta) -> domain.BookingDocument:
+    """A booking whose confirmation was sent, and asked for again so long ago each time."""
+    booking = {**draft(terms("c"), "standing:1", user_id="ada"), "status": "confirmed", "confirmed_at": NOW}
+    times = [NOW - ago for ago in requested]
+    return {**booking, "confirmation_mail": {**domain.CONFIRMATION_QUEUED, "state": "sent", "requested": times}}
+
+
+def test_confirmation_that_is_sent_again_is_a_mail_of_its_own() -> None:
+    booking = sent_before(timedelta(hours=2))
+    mail, event = domain.resend_confirmation(booking, NOW, "r1")
+    assert (mail["kind"], mail["state"], mail["requested"]) == ("resend-2", "queued", [NOW - timedelta(hours=2), NOW])
+    assert (event["type"], event["request_id"]) == ("confirmation_requested", "r1")
+    assert (event["data"]["user_id"], event["data"]["number"]) == ("ada", 2)
+    assert event["data"]["booking"]["confirmation_mail"]["state"] == "queued"
+    again = domain.awaited_event({**booking, "confirmation_mail": mail})
+    assert {**again, "request_id": "r1"} == event, "told again, it is the same event"
+
+
+def test_confirmation_that_is_awaited_is_told_again_as_the_same_event() -> None:
+    history = [{"request_id": "r1"}]
+    booking = {**draft(terms("c"), "standing:1"), "status": "confirmed", "confirmed_at": NOW, "history": history}
+    assert domain.awaited_event(booking) == domain.confirmed_event(booking, "r1")
+
+
+@pytest.mark.parametrize(
+    "requested", [(timedelta(seconds=59),), tuple(timedelta(hours=hours) for hours in (23, 5, 4, 3, 2))]
+)
+def test_confirmation_is_sent_again_at_most_once_a_minute_and_five_times_a_day(
+    requested: tuple[timedelta, ...],
+) -> None:
+    with pytest.raises(ResentTooOften):
+        domain.resend_confirmation(sent_before(*requested), NOW, None)
+    a_day_later = NOW + timedelta(hours=2)
+    assert domain.resend_confirmation(sent_before(*requested), a_day_later, None)[0]["state"] == "queued"
 
 
 def test_the_whole_booking_is_free_of_charge_when_its_tickets_are() -> None:

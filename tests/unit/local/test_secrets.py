@@ -4,6 +4,7 @@ import pytest
 
 from local import private_files, secrets
 from local.settings import StackFailed
+from mailer_svc.signatures import TicketSigner
 
 
 @pytest.fixture
@@ -15,6 +16,7 @@ def test_secrets_are_made_once(file: Path) -> None:
     first = secrets.load(file, {})
     assert secrets.load(file, {}).values == first.values
     assert len(bytes.fromhex(first["JWT_SECRET_KEY"])) == 32
+    assert TicketSigner(first["TICKET_SIGNING_KEY"]).public_keys()["keys"], "32 random bytes are a key"
     assert len({first[name] for name in secrets.LENGTHS}) == len(secrets.LENGTHS)
 
 

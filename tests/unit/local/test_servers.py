@@ -135,6 +135,7 @@ FACTS = {
     "PORT": "3000",
     "JWT_SECRET_KEY": "signing key",
     "JWT_PREVIOUS_SECRET_KEY": "the key before",
+    "TICKET_SIGNING_KEY": "tickets' key",
     "ADMIN_EMAIL": "admin@example.org",
     "ADMIN_PASSWORD": "admin's password",
 }
@@ -144,6 +145,7 @@ def test_each_program_knows_only_the_secrets_it_needs(servers: PrivateServers) -
     programs = by_name(platform_programs({**servers.addresses(), **FACTS}, servers.amqp_uris(), {"PATH": "/bin"}))
     assert programs["booking_svc"].copies == 2
     assert [name for name, program in programs.items() if "JWT_SECRET_KEY" in program.environment] == ["gateway"]
+    assert [name for name, program in programs.items() if "TICKET_SIGNING_KEY" in program.environment] == ["mailer_svc"]
     assert [name for name, program in programs.items() if "ADMIN_PASSWORD" in program.environment] == ["auth_svc"]
     assert [name for name, program in programs.items() if "REDIS_URL" in program.environment] == ["booking_svc"]
     assert all(program.environment["PATH"] == "/bin" for program in programs.values())
