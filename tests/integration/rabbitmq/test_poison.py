@@ -254,7 +254,7 @@ def test_all_of_it_at_once_does_not_harm_concert_svc(stack: LocalStack, channel:
     for poison in REQUESTS.values():
         publish(channel, RPC_EXCHANGE, request_key("concert_svc", poison), poison, reply_to="nobody")
     began = time.monotonic()
-    assert ask(channel, "concert_svc.ping") == {"result": "pong", "error": None}
+    assert ask(channel, "concert_svc.ping")["error"] is None
     assert time.monotonic() - began < UNHARMED
     assert processes(stack, "concert_svc") == before != set()
 
