@@ -33,7 +33,7 @@ def connect(amqp_uri: str) -> pika.BlockingConnection:
 
 def apply(amqp_uri: str) -> int:
     """
-    Declare everything in the broker; repeating it changes nothing, and nothing is taken away.
+    Declare everything in the broker; repeating it changes nothing, and no message is taken away.
 
     Returns:
         the number of queues that now stand.
