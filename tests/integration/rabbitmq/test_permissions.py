@@ -248,6 +248,8 @@ REFUSED: dict[str, dict[str, Act]] = {
         "overhears requests": waits_for_answers("mailer_svc", under="auth_svc.login"),
         "overhears what looks like its own": waits_for_answers("mailer_svc", under=f"{reply_id('mailer_svc')}.#"),
         "declares a queue": declares(f"mine-{uuid4()}"),
+        "declares a queue that the broker names": declares(""),
+        "writes to an exchange of the broker's own": sends("amq.topic", "booking_svc.cancel_booking"),
         "declares its own event queue": declares(CONFIRMED.queue),
         "declares its own queue of requests": declares(rpc_queue("mailer_svc")),
         "declares the gateway's queue of answers": declares(reply_queue(A_REPLY)),
