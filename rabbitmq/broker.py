@@ -25,10 +25,15 @@ def connect(amqp_uri: str) -> pika.BlockingConnection:
     Raises:
         AMQPError: the broker is out of reach, or does not let us in.
     """
-    parameters = pika.URLParameters(amqp_uri)
-    parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = 5
-    parameters.client_properties = {"connection_name": "operator"}
-    return pika.BlockingConnection(parameters)
+    return pika.BlockingConnection(parameters(amqp_uri))
+
+
+def parameters(amqp_uri: str) -> pika.URLParameters:
+    """How an operator connects: with little patience, under that name."""
+    said = pika.URLParameters(amqp_uri)
+    said.socket_timeout = said.stack_timeout = said.blocked_connection_timeout = 5
+    said.client_properties = {"connection_name": "operator"}
+    return said
 
 
 def apply(amqp_uri: str) -> int:

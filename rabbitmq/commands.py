@@ -9,7 +9,7 @@ from pika.exceptions import AMQPError
 from pymongo.errors import PyMongoError
 
 from rabbitmq.console import Console, NoSuchQueue
-from rabbitmq.dead_letters import DeadLetter
+from rabbitmq.dead_letters import DeadLetter, NotTaken
 
 amqp_uri_option = click.option("--amqp-uri", envvar="AMQP_URI", required=True, help="The broker; or AMQP_URI.")
 mongo_uri_option = click.option("--mongo-uri", envvar="MONGO_URI", required=True, help="MongoDB; or MONGO_URI.")
@@ -24,7 +24,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except NoSuchQueue as error:
             raise click.UsageError(str(error)) from None
-        except AMQPError as error:
+        except (AMQPError, NotTaken) as error:
             raise click.ClickException(f"RabbitMQ: {error!r}") from error
         except PyMongoError as error:
             raise click.ClickException(f"MongoDB: {error}") from error

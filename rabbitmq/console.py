@@ -13,7 +13,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from rabbitmq import broker, dead_letters, delayed, delays, unpublished
-from rabbitmq.dead_letters import DeadLetter
+from rabbitmq.confirms import ConfirmingConnection
+from rabbitmq.dead_letters import DeadLetter, NotTaken
 from rabbitmq.delayed import Delayed
 from rabbitmq.names import SERVICES, dead_letters_of, rpc_queue
 from rabbitmq.redaction import one_line
@@ -93,7 +94,11 @@ class Console:
     def replaying(self, queue: str, *ids: str) -> Iterator[DeadLetter]:
         """Send dead letters, all of *queue* or only *ids*, back to it; yields each when that is done."""
         with broker.connect(self._amqp_uri) as connection:
-            yield from dead_letters.replay(connection, event_queue(queue), ids)
+            publisher = ConfirmingConnection(broker.parameters(self._amqp_uri))
+            try:
+                yield from dead_letters.replay(connection, publisher, event_queue(queue), ids)
+            finally:
+                publisher.close()
 
     def discarding(self, queue: str, *ids: str) -> Iterator[DeadLetter]:
         """Throw dead letters away, all of *queue* or only *ids*; yields each when that is done."""
@@ -196,7 +201,7 @@ class Shown:
         def show(*arguments: Any, **named: Any) -> None:
             try:
                 print(ask(*arguments, **named))
-            except (ValueError, RuntimeError, pika.exceptions.AMQPError, PyMongoError) as error:
+            except (ValueError, RuntimeError, NotTaken, pika.exceptions.AMQPError, PyMongoError) as error:
                 print(f"{type(error).__name__}: {error}")
 
         show.__doc__ = ask.__doc__

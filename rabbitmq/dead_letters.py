@@ -12,11 +12,22 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from rabbitmq import odd_headers
+from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Refused
 from rabbitmq.names import ATTEMPT_HEADER, REASON_HEADER, dead_letters_of
 from rabbitmq.redaction import redacted
 
 #: What tells of its life so far; it begins anew.
 NOTES = (ATTEMPT_HEADER, REASON_HEADER, "x-death", "x-first-death-", "x-last-death-", "x-delivery-count")
+
+
+#: Messages that are sent back together.
+BATCH = 100
+#: Seconds after which no more come.
+SILENCE = 2
+
+
+class NotTaken(Exception):
+    """The broker does not take a message."""
 
 
 class DeadLetter(NamedTuple):
@@ -108,22 +119,28 @@ def look(connection: pika.BlockingConnection, queue: str, at_most: int | None = 
         yield from islice(iter(lambda: _next(channel, queue), None), at_most)
 
 
-def replay(connection: pika.BlockingConnection, queue: str, ids: Collection[str] = ()) -> Iterator[DeadLetter]:
+def replay(
+    connection: pika.BlockingConnection, publisher: ConfirmingConnection, queue: str, ids: Collection[str] = ()
+) -> Iterator[DeadLetter]:
     """
     Send what *queue* has given up, all of it or only *ids*, back to *queue*; yields each when the broker has it.
 
-    A crash in between sends one twice, which handlers expect.
+    A crash in between sends some twice, which handlers expect.
 
     Raises:
-        UnroutableError: there is no such queue; the message stays where it was.
-        NackError: the queue takes no more; the message stays where it was.
+        NotTaken: the broker does not take one; it, and what has not been sent, stays where it was.
     """
     with _lent(connection) as channel:
-        channel.confirm_delivery()
-        for letter in _chosen(channel, queue, ids):
-            channel.basic_publish("", queue, letter.body, letter.as_new(), mandatory=True)
-            channel.basic_ack(letter.tag)
-            yield letter
+        letters = _chosen(channel, queue, ids)
+        while batch := list(islice(letters, BATCH)):
+            outcomes = publisher.publish([Message("", queue, one.body, one.as_new()) for one in batch])
+            for letter, outcome in zip(batch, outcomes, strict=True):
+                if isinstance(outcome, Confirmed):
+                    channel.basic_ack(letter.tag)
+                    yield letter
+            for outcome in outcomes:
+                if not isinstance(outcome, Confirmed):
+                    raise NotTaken(outcome.reason if isinstance(outcome, Refused) else "the connection broke")
 
 
 def discard(connection: pika.BlockingConnection, queue: str, ids: Collection[str] = ()) -> Iterator[DeadLetter]:
@@ -137,22 +154,28 @@ def discard(connection: pika.BlockingConnection, queue: str, ids: Collection[str
 def _chosen(channel: BlockingChannel, queue: str, ids: Collection[str]) -> Iterator[DeadLetter]:
     """At most as many as there are now: what fails again meanwhile comes to the end."""
     there = channel.queue_declare(dead_letters_of(queue), passive=True).method.message_count
-    letters = islice(iter(lambda: _next(channel, queue), None), there)
-    return (letter for letter in letters if not ids or letter.id in ids)
+    channel.basic_qos(prefetch_count=0 if ids else 2 * BATCH)  # those that are not chosen are kept until the end
+    pushed = channel.consume(dead_letters_of(queue), inactivity_timeout=SILENCE)
+    for method, properties, body in islice(pushed, there):
+        if method is None:  # somebody else has taken the rest
+            return
+        letter = DeadLetter(queue, method.delivery_tag, properties, body)
+        if not ids or letter.id in ids:
+            yield letter
 
 
 def _next(channel: BlockingChannel, queue: str) -> DeadLetter | None:
-    with odd_headers.tolerated():
-        method, properties, body = channel.basic_get(dead_letters_of(queue))
+    method, properties, body = channel.basic_get(dead_letters_of(queue))
     return None if method is None else DeadLetter(queue, method.delivery_tag, properties, body)
 
 
 @contextmanager
 def _lent(connection: pika.BlockingConnection) -> Iterator[BlockingChannel]:
     """A channel; what was taken and not acknowledged goes back at its end."""
-    channel = connection.channel()
-    try:
-        yield channel
-    finally:
-        if channel.is_open:
-            channel.close()
+    with odd_headers.tolerated():
+        channel = connection.channel()
+        try:
+            yield channel
+        finally:
+            if channel.is_open:
+                channel.close()
