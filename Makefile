@@ -3,7 +3,7 @@
 bin := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ps shell audit test test-long lint lock
+.PHONY: help run ps shell audit test test-long fuzz lint lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: lint ## Check the code, then run every test on servers of its own (ARGS= f
 
 test-long: lint ## Run the long races and property tests (minutes; ARGS= for pytest)
 	@$(bin)/python -m pytest -m long $(ARGS)
+
+fuzz: lint ## Look for undocumented answers with Schemathesis (FUZZ_SECONDS=300 each for breadth and depth)
+	@$(bin)/python -m pytest -m long -s tests/e2e/test_fuzz.py $(ARGS)
 
 lint: ## Check style, types and who imports whom
 	@local/bootstrap lint

@@ -63,8 +63,11 @@ PARAMETERS: dict[str, Document] = {
         "in": "header",
         "name": "X-Request-ID",
         "required": False,
-        "description": "A name for this request, which comes back and stands in our logs. One is made up without it.",
-        "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "examples": ["checkout-4711"]},
+        "description": (
+            "A name for this request, of 1 to 64 letters, digits, `.`, `_` and `-`: it comes back and stands in our "
+            "logs. Without one, or with another, we make one up."
+        ),
+        "schema": {"type": "string", "examples": ["checkout-4711"]},
     },
     "If-None-Match": {
         "in": "header",
@@ -73,6 +76,18 @@ PARAMETERS: dict[str, Document] = {
         "description": "The ETag of an earlier answer: 304 without a body when nothing has changed.",
         "schema": {"type": "string"},
     },
+}
+ITEMS = [{"ticket_type": "$response.body#/ticket_types/0/code", "quantity": 1}]
+#: Where an answer leads: the name under which other addresses know its `id`, and bodies that can be made of it.
+LINKS: dict[str, tuple[str, dict[str, Document]]] = {
+    "create_concert": ("concert_id", {}),
+    "publish_concert": (
+        "concert_id",
+        {name: {"concert_id": "$response.body#/id", "items": ITEMS} for name in ("hold_tickets", "book_tickets")},
+    ),
+    "hold_tickets": ("hold_id", {"book_tickets": {"hold_id": "$response.body#/id"}}),
+    "book_tickets": ("booking_id", {}),
+    "register": ("user_id", {}),
 }
 PROBLEM_SCHEMA: Document = {
     "type": "object",
@@ -130,6 +145,7 @@ def complete(app: Flask, api: errors.ProblemApi) -> Document:
         operation = document["paths"].get(path, {}).get(method)
         if operation is not None:
             _complete_operation(path, method, operation, view, components)
+    _add_links(document)
     complete_examples(document)
     return document
 
@@ -167,6 +183,27 @@ def _complete_operation(path: str, method: str, operation: Document, view: Any, 
         if "$ref" not in answer:
             answer.setdefault("headers", {})["X-Request-ID"] = {"$ref": "#/components/headers/X-Request-ID"}
     operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
+def _add_links(document: Document) -> None:
+    """From what has just been made to all that can be done with it."""
+    operations = {
+        operation["operationId"]: (path, operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method in METHODS
+    }
+    for source, (name, made) in LINKS.items():
+        _, operation = operations[source]
+        where = "$response.body#/user/id" if source == "register" else "$response.body#/id"
+        links: dict[str, Document] = {
+            target: {"operationId": target, "parameters": {name: where}}
+            for target, (path, _) in operations.items()
+            if f"{{{name}}}" in path
+        }
+        links |= {target: {"operationId": target, "requestBody": body} for target, body in made.items()}
+        answer = next(answer for status, answer in operation["responses"].items() if status.startswith("2"))
+        answer["links"] = links
 
 
 def _codes(path: str, method: str, operation: Document, view: Any) -> dict[int, set[str]]:

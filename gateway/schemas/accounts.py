@@ -76,8 +76,9 @@ class ProfileChange(Schema):
 
 class Roles(Schema):
     roles = fields.List(
-        fields.String(validate=validate.OneOf(ROLES)), required=True, validate=validate.Length(1, len(ROLES))
-    )
+        fields.String(validate=validate.OneOf(ROLES)), required=True, validate=validate.Length(1, len(ROLES)),
+        metadata={"uniqueItems": True},
+    )  # fmt: skip
 
     @validates_schema
     def check(self, data: dict[str, Any], **_: Any) -> None:
