@@ -43,12 +43,12 @@ def fuzz(box: Box, folder: Path, *arguments: str) -> int:
     return int(generated)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_request_has_an_answer_that_is_not_documented(box: Box, tmp_path: Path) -> None:
     assert fuzz(box, tmp_path, *BREADTH, "--seed", "1") > 1000
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_sequence_of_requests_has_one_either(box: Box, tmp_path: Path) -> None:
     assert fuzz(box, tmp_path, *DEPTH, "--seed", "1", "--max-examples", "60") > 100
 
