@@ -25,7 +25,7 @@ from rabbitmq.times import from_wire
 #: Seconds between two looks for confirmations that have had no effect.
 SWEEP = 5
 #: Seconds between two looks for changes of concerts to be brought to their bookings, and so long it works at a stretch.
-ROLL_OUT, AT_A_STRETCH = 1, 20
+ROLL_OUT, AT_A_STRETCH = 1, 2
 
 
 class BookingService:

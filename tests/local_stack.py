@@ -26,6 +26,8 @@ START_SECONDS = 100
 STOP_SECONDS = 15
 #: Seconds after which a confirmation without effect is told again.
 OVERDUE = "5"
+#: Seconds after its start when a concert is over, for a test to see it.
+LASTS = "5"
 
 #: What a developer may have exported for a stack of their own, or `make test` for its commands.
 NOT_OURS = {
@@ -114,6 +116,7 @@ def environment(data_dir: Path, port: int, **more: str) -> dict[str, str]:
         "PORT": str(port),
         "RATELIMIT_ENABLED": "false",
         "CONFIRMATION_OVERDUE": OVERDUE,
+        "CONCERT_LASTS": LASTS,
         **more,
     }
 

@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from rabbitmq import delays
 from tests.e2e.api_client import Box, Person, concert_body, problem, starts_in
 from tests.e2e.test_faults import processes
+from tests.local_stack import LASTS
 from tests.polling import poll
 
 
@@ -156,8 +157,8 @@ def test_moving_a_concert_out_of_its_last_seconds_keeps_it_open(box: Box) -> Non
     assert organiser.post(f"{path}/cancel").json()["status"] == "cancelled", "it can still be called off"
 
 
-def test_restart_of_rabbitmq_loses_no_delay(box: Box) -> None:
-    concert = box.on_sale(box.organiser(), starts_at=starts_in(seconds=32))
+def test_restart_of_rabbitmq_loses_no_delay_and_the_concert_is_over_when_it_is(box: Box) -> None:
+    concert = box.on_sale(box.organiser(), starts_at=starts_in(seconds=30))
     closes = datetime.fromisoformat(concert["sales_close_at"])
     poll(lambda: not _pending_events(box, concert["id"]))  # the broker has its `concert_starting`
     os.kill(processes(box)["rabbitmq"], signal.SIGKILL)
@@ -166,6 +167,9 @@ def test_restart_of_rabbitmq_loses_no_delay(box: Box) -> None:
     late = datetime.fromisoformat(closed["closed_at"]) - closes
     back_in_time = timedelta(seconds=2) if datetime.now(UTC) < in_time(closes, seconds=8) else timedelta(seconds=60)
     assert timedelta(0) <= late < back_in_time
+    over = poll(lambda: _if_finished(box.http.get(f"/v1/concerts/{concert['id']}").json()), seconds=60)
+    ended = datetime.fromisoformat(concert["starts_at"]) + timedelta(seconds=float(LASTS))
+    assert timedelta(0) <= datetime.fromisoformat(over["finished_at"]) - ended < timedelta(seconds=40)
 
 
 @pytest.mark.long
@@ -196,7 +200,11 @@ def test_a_concert_that_could_not_be_sold_any_more_is_refused(box: Box, seconds:
 
 
 def _if_closed(concert: dict[str, Any]) -> dict[str, Any] | None:
-    return concert if concert["status"] == "closed" else None
+    return concert if concert["closed_at"] else None
+
+
+def _if_finished(concert: dict[str, Any]) -> dict[str, Any] | None:
+    return concert if concert["status"] == "finished" else None
 
 
 def _pending_events(box: Box, concert_id: str) -> list[Any]:

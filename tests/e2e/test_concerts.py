@@ -1,13 +1,20 @@
 """The life of a concert: changed, moved, cut, called off; and who may do that."""
 
+import contextlib
 import csv
 import io
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
-from tests.e2e.api_client import Box, Person, concert_body, problem, starts_in
+from tests.e2e.api_client import Box, Person, concert_body, insist, problem, shell, starts_in
+from tests.e2e.test_faults import pids_of
+from tests.harm import again_and_again
 from tests.polling import poll
 
 STANDING = {"code": "standing", "name": "Standing", "price": {"amount": 4500, "currency": "EUR"}, "capacity": 10}
@@ -242,6 +249,43 @@ def test_concert_that_is_called_off_sells_nothing_and_its_bookings_are_cancelled
     (rollout,) = organiser.get(f"{path}/rollouts").json()["items"]
     assert (rollout["kind"], rollout["total"], rollout["changed"]) == ("cancellation", 3, 3)
     assert box.available(concert["id"]) == 50 or poll(lambda: box.available(concert["id"]) == 50)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_two_thousand_bookings_are_cancelled_though_their_service_is_killed_over_it(
+    organiser: Person, box: Box
+) -> None:
+    concert = box.on_sale(organiser, 5000, max_tickets_per_user=100)
+    path = f"/v1/concerts/{concert['id']}"
+    with ThreadPoolExecutor(16) as threads:
+        buyers = list(threads.map(lambda _: box.register(), range(40)))
+        sold = list(threads.map(lambda n: insist(buyers[n % 40], concert["id"]).status_code, range(2000)))
+    assert sold.count(201) == 2000
+    assert organiser.post(f"{path}/cancel").status_code == 200
+
+    def kill() -> None:
+        for pid in pids_of(box, "booking_svc", 2):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def progress() -> dict[str, Any]:
+        answer = organiser.get(f"{path}/rollouts")
+        return dict(answer.json()["items"][0]) if answer.status_code == 200 and answer.json()["items"] else {}
+
+    seen: list[int] = []
+    with again_and_again(kill, every=0.7, at_most=6) as kills:
+        poll(lambda: kills() == 6, seconds=60, every=0.1)
+        seen.append(progress().get("looked_at", 0))
+    poll(lambda: progress().get("state") == "done", seconds=120, every=0.2)
+    with MongoClient(box.stack.mongo_uri) as mongo:
+        bookings = list(mongo["booking_svc"]["bookings"].find({"concert_id": concert["id"], "status": "cancelled"}))
+    assert len(bookings) == 2000
+    assert all([h["status"] for h in b["history"]] == ["confirmed", "cancelled"] for b in bookings)
+    poll(lambda: box.available(concert["id"]) == 5000, seconds=60, every=0.2)
+    assert "cancellation" in shell(box.stack, "print(n.rpc.booking_svc.list_rollouts()[0]['kind'])")
+    print(progress(), f"{kills()} kills")
+    box.stack.must_be_sound()
 
 
 # --- what organisers see
