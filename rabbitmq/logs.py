@@ -60,10 +60,9 @@ class Logfmt(logging.Formatter):
             "pid": record.process,
             "logger": record.name,
         }
-        if (cause := request_id.get()) is not None:
-            line["request_id"] = cause
+        line["request_id"] = request_id.get()
         line["message"] = record.getMessage()
-        line.update(record.__dict__.get("fields", {}))
+        line.update(record.__dict__.get("fields", {}))  # the relay says for each event on whose behalf it is
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = "".join(traceback.format_exception_only(record.exc_info[1])).strip()
             line["trace"] = "".join(traceback.format_exception(*record.exc_info))
