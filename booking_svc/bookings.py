@@ -195,20 +195,21 @@ class Bookings:
             return_document=ReturnDocument.AFTER,
         )
 
-    def record_confirmation_mail(self, booking_id: str, kind: str, sent_at: datetime) -> None:
-        """The mail server took the confirmation; repeating it changes nothing."""
-        self._record_mail(booking_id, kind, {"state": "sent", "sent_at": sent_at, "reason": None})
+    def record_confirmation_mail(self, booking_id: str, kind: str, sent_at: datetime) -> bool:
+        """The mail server took the confirmation. Gives whether that was news; repeating it changes nothing."""
+        return self._record_mail(booking_id, kind, {"state": "sent", "sent_at": sent_at, "reason": None})
 
-    def record_failed_confirmation(self, booking_id: str, kind: str, reason: str) -> None:
-        """The mail server refused the confirmation, or took it at no time; repeating it changes nothing."""
-        self._record_mail(booking_id, kind, {"state": "failed", "reason": reason})
+    def record_failed_confirmation(self, booking_id: str, kind: str, reason: str) -> bool:
+        """The mail server refused it, or took it at no time. Gives whether that was news; repeating changes nothing."""
+        return self._record_mail(booking_id, kind, {"state": "failed", "reason": reason})
 
-    def _record_mail(self, booking_id: str, kind: str, outcome: Document) -> None:
+    def _record_mail(self, booking_id: str, kind: str, outcome: Document) -> bool:
         """Of the confirmation that was asked for last; what has been sent stays sent."""
-        self._bookings.update_one(
+        recorded = self._bookings.update_one(
             {"_id": booking_id, "confirmation_mail.kind": kind, "confirmation_mail.state": {"$ne": "sent"}},
             {"$set": {f"confirmation_mail.{field}": value for field, value in outcome.items()}},
         )
+        return recorded.modified_count == 1
 
     def awaiting_confirmation(self, confirmed_before: datetime, now: datetime, limit: int) -> list[BookingDocument]:
         """Bookings whose buyer may not have been told, and that nobody asked about lately; the oldest first."""

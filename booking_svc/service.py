@@ -19,6 +19,7 @@ from booking_svc.contract import (
 from booking_svc.dependencies import StoresProvider
 from booking_svc.rollouts import Kind
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
+from rabbitmq.errors import AlreadyHandled
 from rabbitmq.outbox import Envelope
 from rabbitmq.times import from_wire
 
@@ -151,9 +152,12 @@ class BookingService:
     @event_handler("mailer_svc", "confirmation_sent")
     def record_confirmation_mail(self, event: Envelope) -> None:
         sent = event["data"]
-        self.stores.bookings.record_confirmation_mail(sent["booking_id"], sent["kind"], from_wire(sent["sent_at"]))
+        sent_at = from_wire(sent["sent_at"])
+        if not self.stores.bookings.record_confirmation_mail(sent["booking_id"], sent["kind"], sent_at):
+            raise AlreadyHandled
 
     @event_handler("mailer_svc", "confirmation_failed")
     def record_failed_confirmation(self, event: Envelope) -> None:
         failed = event["data"]
-        self.stores.bookings.record_failed_confirmation(failed["booking_id"], failed["kind"], failed["reason"])
+        if not self.stores.bookings.record_failed_confirmation(failed["booking_id"], failed["kind"], failed["reason"]):
+            raise AlreadyHandled
