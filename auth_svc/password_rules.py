@@ -8,6 +8,8 @@ from pathlib import Path
 LIST = Path(__file__).parent / "common_passwords.txt"
 #: A part of an address that is shorter than this may be in a password by chance.
 SHORTEST_NAME = 4
+#: What repeats so few characters is no password, whatever they are.
+SHORTEST_PART = 4
 #: What people add to a common password to satisfy a rule.
 TRIMMINGS = re.compile(r"[\W\d_]{1,4}\Z")
 
@@ -21,7 +23,8 @@ def weakness(password: str, email: str) -> str | None:
     """
     Why *password* is refused to the user at *email*: "common" or "contains_address"; None if it is not.
 
-    Common is what is in the list, whatever its case, also repeated, or with up to four digits or signs at its end.
+    Common is what is in the list, whatever its case, also repeated, or with up to four digits or signs at its end; and
+    what repeats a few characters.
     """
     folded = normalise(password).casefold()
     address = email.casefold()
@@ -32,13 +35,13 @@ def weakness(password: str, email: str) -> str | None:
 
 
 def _is_common(password: str) -> bool:
-    return _repeated_part(password) in common_passwords() or password in common_passwords()
+    part = _repeated_part(password)
+    return {part, password} & common_passwords() != set() or len(part) <= SHORTEST_PART
 
 
 def _repeated_part(password: str) -> str:
-    """What *password* is repetitions of, itself if nothing else; a single repeated character is "aaaaaa"."""
-    part = password[: (password + password).find(password, 1)]
-    return part if len(part) > 1 else part * 6
+    """What *password* is repetitions of; itself, if of nothing shorter."""
+    return password[: (password + password).find(password, 1)]
 
 
 @functools.cache

@@ -20,7 +20,7 @@ from rabbitmq.errors import Unavailable
 T = TypeVar("T")
 
 #: Hashes computed at the same time, each on 19 MiB, and those that may wait for their turn, for so many seconds.
-AT_ONCE, WAITING, PATIENCE = 2, 16, 1.5
+AT_ONCE, WAITING, PATIENCE = 2, 30, 2.5
 #: Of the threads that hash, against 0 of everything else.
 NICENESS = 10
 

@@ -84,7 +84,10 @@ class Users:
             "created_at": now,
             "seq": 1,
         }
-        user["outbox"] = []
+        token = mailed_tokens.new(now, VERIFICATION_LIFE)
+        user["verification"] = _stored(token)
+        event = _mailed(EMAIL_VERIFICATION_REQUESTED, user["_id"], token)
+        user["outbox"] = [envelope("auth_svc", event[0], 1, dict(event[1]), now, request_id=request_id)]
         return self._insert(user)
 
     def add_verified(self, email: str, name: str, password_hash: str, roles: Sequence[Role]) -> UserDocument:

@@ -41,6 +41,8 @@ def from_environment() -> dict[str, Any]:
         "JWT_ACCESS_TOKEN_EXPIRES": timedelta(minutes=15),
         "JWT_REFRESH_TOKEN_EXPIRES": timedelta(days=30),
         "TRUSTED_PROXIES": _proxies(),
+        # Of the requests that a process answers at the same time, so many may cost a password's hash or a mail.
+        "ACCOUNTS_AT_ONCE": max(1, int(os.environ.get("GATEWAY_THREADS", "32")) // 2),
         "RATELIMIT_ENABLED": os.environ.get("RATELIMIT_ENABLED", "").lower() != "false",
         # How often a user, or an address without one, may ask; `accounts`: what costs a password's hash or a mail.
         "RATES": {

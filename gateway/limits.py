@@ -1,5 +1,11 @@
-"""How often a client may ask: counted by flask-limiter in the sessions' Redis, for a user or else for an address."""
+"""
+How often a client may ask: counted by flask-limiter in the sessions' Redis, for a user or else for an address.
 
+And how many may ask at the same time for what costs a password's hash: a flood of logins is turned away before it
+takes the threads of those who book.
+"""
+
+import threading
 import time
 
 from flask import Flask, Response, current_app, g, request
@@ -8,11 +14,12 @@ from flask_limiter import Limit, Limiter, RateLimitExceeded
 from gateway.access import Rate, declared
 from gateway.errors import RateLimited, refuse
 from gateway.sessions import Identity
+from rabbitmq.errors import Unavailable
 
 
 def register(app: Flask) -> None:
     """
-    Limit every route by its rate, unless RATELIMIT_ENABLED is false.
+    Limit every route by its rate, unless RATELIMIT_ENABLED is false, and its "accounts" by ACCOUNTS_AT_ONCE.
 
     While Redis is away each process counts for itself: who is let in is not decided here.
     """
@@ -33,6 +40,20 @@ def register(app: Flask) -> None:
         return refuse(RateLimited(seconds))
 
     app.register_error_handler(RateLimitExceeded, too_many)
+    turns = threading.BoundedSemaphore(app.config["ACCOUNTS_AT_ONCE"])
+
+    def enter() -> None:
+        if request.endpoint is not None and _rate() == "accounts":
+            if not turns.acquire(blocking=False):
+                raise Unavailable("auth_svc")
+            g.has_turn = True
+
+    def leave(_: BaseException | None) -> None:
+        if g.pop("has_turn", False):
+            turns.release()
+
+    app.before_request(enter)
+    app.teardown_request(leave)
 
 
 def _client() -> str:

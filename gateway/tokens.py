@@ -18,8 +18,9 @@ from auth_svc.contract import Login
 from gateway.errors import NotAuthenticated, TokenExpired
 
 #: What every token must say. PyJWT compares iss and aud, and the times with the clock, but only if they are there.
-TEXTS = ("iss", "aud", "sub", "jti", "sid")
+TEXTS = ("iss", "aud", "sub", "jti", "sid", "type")
 TIMES = ("iat", "nbf", "exp")
+LATEST = 2**40  #: seconds since 1970
 #: What a token's header may say. No key is fetched from where a token points to.
 HEADERS = {"alg", "typ", "kid"}
 
@@ -52,15 +53,16 @@ def register(app: Flask) -> None:
         return {"kid": key_id(signing)}
 
     @manager.decode_key_loader
-    def key_of(header: dict[str, Any], _: Any) -> str:
-        if not header.keys() <= HEADERS or header.get("kid") not in keys:
+    def key_of(header: dict[str, Any], claims: dict[str, Any]) -> str:
+        if not header.keys() <= HEADERS or header.get("kid") not in keys or not _is_whole(claims):
             raise NotAuthenticated
         return keys[header["kid"]]
 
-    @manager.token_verification_loader
-    def is_whole(_: Any, claims: dict[str, Any]) -> bool:
-        texts = all(isinstance(claims.get(name), str) and claims[name] for name in TEXTS)
-        return texts and all(type(claims.get(name)) is int for name in TIMES)
+
+def _is_whole(claims: dict[str, Any]) -> bool:
+    """Whether all is there, in its form. Asked before the library fills in what is missing."""
+    texts = all(isinstance(claims.get(name), str) and claims[name] for name in TEXTS)
+    return texts and all(type(claims.get(name)) is int and 0 < claims[name] < LATEST for name in TIMES)
 
 
 def key_id(secret: str) -> str:

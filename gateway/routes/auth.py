@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import Response
+
 from auth_svc.contract import Login
 from gateway import schemas, tokens
 from gateway.access import anyone, signed_in, with_refresh_token
@@ -50,6 +52,34 @@ def refresh() -> dict[str, Any]:
 def logout() -> None:
     """End this session at once: its tokens are worth nothing from now on."""
     services().auth.logout(user_id=identity().user_id, session_id=identity().session_id, origin=origin())
+
+
+@blueprint.post("/password-reset")
+@blueprint.arguments(schemas.PasswordResetRequest)
+@blueprint.response(202)
+@anyone(rate="accounts")
+def request_password_reset(body: dict[str, Any]) -> Response:
+    """Get a mail with a token to set another password, good once and for 30 minutes. The answer is always the same."""
+    services().auth.request_password_reset(email=body["email"], origin=origin())
+    return Response(status=202)
+
+
+@blueprint.post("/password-reset/confirm")
+@blueprint.arguments(schemas.PasswordReset)
+@blueprint.response(204)
+@anyone(rate="accounts")
+def reset_password(body: dict[str, Any]) -> None:
+    """Set another password by the token from the mail. All your sessions end."""
+    services().auth.reset_password(**body, origin=origin())
+
+
+@blueprint.post("/verify-email")
+@blueprint.arguments(schemas.EmailVerification)
+@blueprint.response(204)
+@anyone(rate="accounts")
+def verify_email(body: dict[str, Any]) -> None:
+    """Show, by the token from the mail, that the address is yours."""
+    services().auth.verify_email(**body, origin=origin())
 
 
 def _answer(login: Login) -> dict[str, Any]:

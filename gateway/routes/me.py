@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flask import Response
+
 from auth_svc.contract import User
 from gateway import schemas
 from gateway.access import signed_in
@@ -37,6 +39,15 @@ def update_profile(body: dict[str, Any]) -> User:
 def change_password(body: dict[str, Any]) -> None:
     """Change your password. All your sessions end, this one too: log in again with the new one."""
     services().auth.change_password(user_id=identity().user_id, **body, origin=origin())
+
+
+@blueprint.post("/email-verification")
+@blueprint.response(202)
+@signed_in(rate="accounts")
+def request_email_verification() -> Response:
+    """Get another mail to verify your address by, unless it is verified."""
+    services().auth.request_email_verification(user_id=identity().user_id, origin=origin())
+    return Response(status=202)
 
 
 @blueprint.get("/sessions")

@@ -11,7 +11,12 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from rabbitmq.times import from_wire, to_wire
 
-NO_CONTROL = validate.Regexp(r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z", error="Must not contain control characters.")
+#: On one line, read in one direction: also without Unicode's line ends and what reverses the text after it. Nor with
+#: an encoded word of a mail's header (RFC 2047), in which all of that could come back.
+NO_CONTROL = validate.Regexp(
+    r"^(?!.*=\?[^?]*\?[bqBQ]\?)[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]*\Z",
+    error="Must not contain control characters.",
+)
 #: JSON can write half a character ("\ud800"); no database and no mail can.
 WHOLE_CHARACTERS = validate.Regexp(r"^[^\ud800-\udfff]*\Z", re.DOTALL, error="Must be text.")
 #: What every mail server understands, and one spelling for one mailbox ("ada"@... is ada@...).

@@ -83,6 +83,17 @@ def token_of(user: Document) -> str:
     return str(user["outbox"][-1]["data"]["token"])
 
 
+def test_new_user_is_asked_to_verify_the_address(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "hash", ["customer"], "request-1")
+    [event] = user["outbox"]
+    assert (event["type"], event["request_id"], event["seq"]) == ("email_verification_requested", "request-1", 1)
+    assert event["data"]["user_id"] == user["_id"]
+    assert token_of(user) not in str({**user, "outbox": []}), "only its hash is kept"
+    assert as_user(users.verify_email(token_of(user)))["email_verified"]
+    with pytest.raises(InvalidToken):
+        users.verify_email(token_of(user))
+
+
 def test_password_is_reset_by_a_token_once(users: Users, email: str) -> None:
     users.begin_reset(users.add(email, "Ada", "old", ["customer"]))
     user = users.with_email(email)
@@ -135,6 +146,15 @@ def test_token_is_good_for_its_time_only(users: Users, mongo: Database[Document]
     mongo["users"].update_one({"_id": user["_id"]}, {"$set": {f"{field}.expires_at": datetime.now(UTC)}})
     with pytest.raises(InvalidToken):
         (users.with_reset_token if field == "reset" else users.verify_email)(token)
+
+
+def test_token_of_one_kind_is_none_of_the_other(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "old", ["customer"])
+    with pytest.raises(InvalidToken):
+        users.with_reset_token(token_of(user))
+    users.begin_reset(user)
+    with pytest.raises(InvalidToken):
+        users.verify_email(token_of(users.get(user["_id"])))
 
 
 def test_password_change_makes_a_mailed_token_worthless(users: Users, email: str) -> None:

@@ -54,3 +54,11 @@ def test_a_line_break_is_refused(file: Path) -> None:
     with pytest.raises(StackFailed, match="ADMIN_PASSWORD holds a line break"):
         secrets.load(file, {"ADMIN_PASSWORD": "a\nJWT_SECRET_KEY=known"})
     assert not file.exists()
+
+
+def test_key_that_is_changed_becomes_the_previous_one(file: Path) -> None:
+    first = secrets.load(file, {})
+    changed = secrets.load(file, {"JWT_SECRET_KEY": "a new key"})
+    assert (changed["JWT_SECRET_KEY"], changed["JWT_PREVIOUS_SECRET_KEY"]) == ("a new key", first["JWT_SECRET_KEY"])
+    for environ in ({"JWT_SECRET_KEY": "a new key"}, {}):
+        assert secrets.load(file, environ).values == changed.values
