@@ -1,0 +1,1 @@
+"""The Postman collection: its stories are told here, all else comes from the OpenAPI document."""
