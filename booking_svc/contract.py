@@ -163,7 +163,7 @@ class Rollout(TypedDict):
     state: Literal["running", "done", "stale"]  #: stale: another version of the concert has overtaken it
     total: int  #: confirmed bookings when it began
     looked_at: int
-    changed: int
+    changed: int  #: at least; what a process was killed over is not counted
     begun_at: str
     finished_at: str | None
 

@@ -7,6 +7,7 @@ import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from pymongo import MongoClient
 
 from tests.e2e.api_client import Box, Person, concert_body, insist, problem, shell, starts_in
 from tests.e2e.test_faults import pids_of
+from tests.e2e.test_journey import mails
 from tests.harm import again_and_again
 from tests.polling import poll
 
@@ -39,6 +41,11 @@ def changed(organiser: Person, concert: dict[str, Any], **changes: Any) -> dict[
     answer = change(organiser, concert, **changes)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
+
+
+def mails_to(box: Box, person: Person) -> list[EmailMessage]:
+    """What lies in the mailbox for *person*."""
+    return [mail for mail in mails(box.stack.mail_dir) if person.user["email"] in str(mail["To"])]
 
 
 # --- the life cycle
@@ -227,8 +234,18 @@ def test_buyers_bookings_say_when_a_moved_concert_is_and_replays_say_what_they_s
     path = f"/v1/bookings/{first.json()['id']}"
     poll(lambda: buyer.get(path).json()["concert"]["starts_at"] == moved["starts_at"], seconds=20)
     assert buyer.get(path).json()["status"] == "confirmed"
+    poll(lambda: len(mails_to(box, buyer)) == 2, seconds=20)  # the confirmation, and this
     again = buyer.book(concert["id"], key="once")
     assert (again.headers["Idempotency-Replayed"], again.content) == ("true", first.content)
+
+
+def test_buyers_are_reminded_a_day_before(organiser: Person, box: Box) -> None:
+    concert, buyer = box.on_sale(organiser, starts_at=starts_in(hours=24, seconds=4)), box.register()
+    booking = buyer.book(concert["id"]).json()
+    poll(lambda: buyer.get(f"/v1/bookings/{booking['id']}").json()["confirmation_mail"]["state"] == "sent", seconds=20)
+    poll(lambda: len(mails_to(box, buyer)) == 2, seconds=30)
+    (rollout,) = organiser.get(f"/v1/concerts/{concert['id']}/rollouts").json()["items"]
+    assert (rollout["kind"], rollout["changed"]) == ("reminder", 1)
 
 
 # --- calling off
@@ -246,6 +263,7 @@ def test_concert_that_is_called_off_sells_nothing_and_its_bookings_are_cancelled
     assert box.http.get(path).json()["status"] == "cancelled"
     for buyer, booking in zip(buyers, bookings, strict=True):
         poll(lambda b=buyer, i=booking["id"]: b.get(f"/v1/bookings/{i}").json()["status"] == "cancelled", seconds=20)
+        poll(lambda b=buyer: "cancel" in " ".join(str(m["Subject"]) for m in mails_to(box, b)).lower(), seconds=20)
     (rollout,) = organiser.get(f"{path}/rollouts").json()["items"]
     assert (rollout["kind"], rollout["total"], rollout["changed"]) == ("cancellation", 3, 3)
     assert box.available(concert["id"]) == 50 or poll(lambda: box.available(concert["id"]) == 50)
