@@ -151,6 +151,6 @@ def _notes(canvas: Canvas, wording: Wording) -> None:
     draw(canvas, LEFT, y, wording("notes_title"), BOLD, NORMAL)
     y -= 6.5 * mm
     canvas.setFillColor(GREY)
-    for note in ("note_show", "note_secret", "note_name"):
+    for note in ("note_show", "note_secret", "note_cancel"):
         draw(canvas, LEFT, y, "–", REGULAR, 9)
         y = paragraph(canvas, LEFT + 4 * mm, y, wording(note), REGULAR, 9, RIGHT - LEFT - 4 * mm, 3) - 1 * mm
