@@ -1,0 +1,1 @@
+"""What the platform does in a second, measured on a running one."""
