@@ -171,3 +171,20 @@ def test_buyers_are_reminded_the_day_before(box: Box, organiser: Person) -> None
     assert attached(mail, "application/pdf").startswith(b"%PDF")
     starts_at = datetime.fromisoformat(concert["starts_at"])
     assert mail["Date"].datetime >= starts_at - timedelta(hours=24, seconds=2)
+
+
+def test_mail_with_a_new_password_carries_a_code_that_is_good_once(box: Box) -> None:
+    person = box.register()
+    assert box.http.post("/v1/auth/password-reset", json={"email": person.user["email"]}).status_code == 202
+    mail = the_mail(box, person, "password-reset")
+    [token] = [line for line in text_of(mail).splitlines() if len(line) >= 32 and " " not in line]
+    body = {"token": token, "new_password": "another horse battery staple"}
+    assert box.http.post("/v1/auth/password-reset/confirm", json=body).status_code == 204
+    assert box.login(person.user["email"], body["new_password"]).id == person.id
+
+
+def test_address_is_verified_with_the_code_that_came_by_mail(box: Box) -> None:
+    person = box.register()
+    mail = the_mail(box, person, "address-verification")
+    [token] = [line for line in text_of(mail).splitlines() if len(line) >= 32 and " " not in line]
+    assert box.http.post("/v1/auth/verify-email", json={"token": token}).status_code == 204
