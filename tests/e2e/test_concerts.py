@@ -240,10 +240,11 @@ def test_buyers_bookings_say_when_a_moved_concert_is_and_replays_say_what_they_s
 
 
 def test_buyers_are_reminded_a_day_before(organiser: Person, box: Box) -> None:
-    concert, buyer = box.on_sale(organiser, starts_at=starts_in(hours=24, seconds=4)), box.register()
+    buyer = box.register()
+    concert = box.on_sale(organiser, starts_at=starts_in(hours=24, seconds=12))
     booking = buyer.book(concert["id"]).json()
     poll(lambda: buyer.get(f"/v1/bookings/{booking['id']}").json()["confirmation_mail"]["state"] == "sent", seconds=20)
-    poll(lambda: len(mails_to(box, buyer)) == 2, seconds=30)
+    poll(lambda: len(mails_to(box, buyer)) == 2, seconds=45)
     (rollout,) = organiser.get(f"/v1/concerts/{concert['id']}/rollouts").json()["items"]
     assert (rollout["kind"], rollout["changed"]) == ("reminder", 1)
 
