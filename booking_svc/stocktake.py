@@ -2,8 +2,10 @@
 
 import time
 
+from booking_svc import metrics
 from booking_svc.bookings import Bookings
 from booking_svc.counts import Count, Counts
+from booking_svc.overselling import Overselling
 from booking_svc.terms import Terms
 from rabbitmq.errors import Unavailable
 
@@ -17,6 +19,7 @@ class Stocktake:
         self._counts = counts
         self._bookings = bookings
         self._terms = terms
+        self._oversold: dict[str, int] = {}
 
     def count(self, concert_id: str, deadline: float, again: bool = False) -> None:
         """
@@ -47,8 +50,15 @@ class Stocktake:
         try:
             with self._counts.alive(count):
                 offer = self._terms.newest(count.concert_id)
-                is_loaded = self._counts.load(count, offer, self._bookings.sold(count.concert_id))
+                overselling = Overselling(offer)
+                is_loaded = self._counts.load(count, offer, overselling.watch(self._bookings.sold(count.concert_id)))
+                self._tell(count.concert_id, overselling.tickets())
         finally:
             if not is_loaded:
                 self._counts.end(count)
         return is_loaded
+
+    def _tell(self, concert_id: str, tickets: int) -> None:
+        self._oversold[concert_id] = tickets
+        metrics.oversold.set(sum(self._oversold.values()))
+        metrics.counted.set(len(self._oversold))

@@ -23,6 +23,7 @@ refused = Counter("events_refused", "Tries to publish an event that the broker d
 outbox_pending = Gauge("outbox_pending", "Documents with unpublished events.", ["outbox"])
 outbox_parked = Gauge("outbox_parked", "Documents whose event the broker refuses again and again.", ["outbox"])
 outbox_oldest = Gauge("outbox_oldest_seconds", "Age of the oldest unpublished event that is due.", ["outbox"])
+dead_letters = Gauge("dead_letters", "Events that a queue has given up, and an operator has to look at.", ["queue"])
 relay_active = Gauge("relay_active", "Whether this relay has the lease.")
 
 

@@ -21,12 +21,14 @@ from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from rabbitmq import delays, metrics, unpublished
+from rabbitmq.broker import depth
 from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Outcome, Refused, Unknown
 from rabbitmq.lease import Lease
 from rabbitmq.logs import fields
+from rabbitmq.names import dead_letters_of
 from rabbitmq.outbox import PENDING, REFUSAL, Envelope, Refusal
 from rabbitmq.times import to_wire
-from rabbitmq.topology import OUTBOXES, OutboxPlace
+from rabbitmq.topology import OUTBOXES, SUBSCRIPTIONS, OutboxPlace
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +140,7 @@ class Relay:
                 broker.idle(IDLE)
 
     def _survey(self) -> None:
-        """Count what waits, now and then."""
+        """Count what waits, and what was given up, now and then."""
         if time.monotonic() < self._next_survey:
             return
         self._next_survey = time.monotonic() + SURVEY
@@ -148,6 +150,16 @@ class Relay:
             metrics.outbox_pending.labels(name).set(found.pending)
             metrics.outbox_parked.labels(name).set(found.parked)
             metrics.outbox_oldest.labels(name).set(found.oldest_seconds)
+        self._count_dead_letters()
+
+    def _count_dead_letters(self) -> None:
+        connection = pika.BlockingConnection(self.parameters)
+        try:
+            for queue in sorted({subscription.queue for subscription in SUBSCRIPTIONS}):
+                there = depth(connection, dead_letters_of(queue))
+                metrics.dead_letters.labels(queue).set(there[0] if there else 0)
+        finally:
+            connection.close()
 
     def _let_others_go_on(self) -> None:
         try:

@@ -1,5 +1,6 @@
 """GET /metrics tells what all processes of the gateway have counted together."""
 
+import json
 import uuid
 
 import pytest
@@ -58,3 +59,22 @@ def test_address_that_does_not_exist_makes_no_series_of_its_own(box: Box) -> Non
     assert box.http.get(f"/v1/{name}").status_code == 404
     poll(lambda: counted(box, "http_requests_total", route="none", status="404") >= 1)
     assert name not in box.http.get("/metrics").text
+
+
+def shown_by(box: Box, process: str) -> str:
+    """The metrics of a process other than the gateway."""
+    targets = json.loads((box.stack.data_dir / "metrics.json").read_text())
+    [address] = [t["targets"][0] for t in targets if t["labels"]["process"] == process]
+    return box.http.get(f"http://{address}/metrics").text
+
+
+def test_nothing_is_oversold_and_what_waits_or_was_given_up_is_told(box: Box, organiser: Person) -> None:
+    concert, buyer = box.on_sale(organiser, capacity=1), box.register()
+    assert buyer.book(concert["id"]).status_code == 201
+    assert problem(box.register().book(concert["id"])) == (409, "sold_out")
+    told = [shown_by(box, f"booking_svc-{number}") for number in (1, 2)]
+    assert all("\noversold_tickets 0.0\n" in text for text in told)
+    assert any(float(text.partition("\nconcerts_counted ")[2].split()[0]) >= 1 for text in told)
+    relay = poll(lambda: 'dead_letters{queue="evt-booking_svc' in (text := shown_by(box, "relay")) and text, seconds=20)
+    assert 'outbox_oldest_seconds{outbox="booking_svc.bookings"}' in relay
+    assert "mails_oldest_seconds" in shown_by(box, "mailer_svc")
