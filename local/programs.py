@@ -38,6 +38,10 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+#: Nameko and eventlet say at each start, at length and on lines of their own, what we know.
+WARNINGS = "ignore::DeprecationWarning,ignore:pkg_resources:UserWarning"
+
+
 def executable(name: str) -> str:
     """The path of a program that a requirement installed into this virtual environment."""
     return str(Path(sys.prefix) / "bin" / name)
@@ -72,8 +76,8 @@ def platform_programs(
 
 
 def python_environment() -> dict[str, str]:
-    """What our Python programs get so that they find the packages and their logs come at once."""
-    return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    """What our Python programs get so that they find the packages, and their logs come at once and in one form."""
+    return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": WARNINGS}
 
 
 def _nameko(service: str) -> list[str]:
