@@ -1,8 +1,11 @@
 """Mails on their way to a real mail server, and what its answers mean."""
 
 import mailbox
+import os
 import socket
 import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from email import policy
@@ -89,6 +92,30 @@ def test_mail_goes_over_verified_tls(encrypted: tuple[MailSink, Path], monkeypat
     monkeypatch.setenv("SSL_CERT_FILE", str(signed))
     send(f"smtp://{LOGIN}@127.0.0.1:{sink.port}?starttls=true")
     assert sink.logins == [("ada@shop", PASSWORD)] and len(sink.taken) == 1
+
+
+#: As Nameko runs us: everything that waits is green, and TLS is eventlet's.
+IN_EVENTLET = """
+import eventlet
+eventlet.monkey_patch()
+import sys
+from mailer_svc.mail_server import MailServer
+pool = eventlet.GreenPool()
+mail = b"Message-ID: <%d@example.org>\\r\\n\\r\\nhello\\r\\n"
+for n in range(4):
+    pool.spawn(MailServer(sys.argv[1]).send, "tickets@example.org", "ada@example.org", mail % n)
+pool.waitall()
+"""
+
+
+def test_mail_goes_over_verified_tls_in_a_nameko_process(encrypted: tuple[MailSink, Path]) -> None:
+    sink, signed = encrypted
+    url = f"smtp://{LOGIN}@127.0.0.1:{sink.port}?starttls=true"
+    environment = {**os.environ, "SSL_CERT_FILE": str(signed)}
+    program = [sys.executable, "-W", "ignore", "-c", IN_EVENTLET, url]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(sink.ids()) == [f"<{n}@example.org>" for n in range(4)]
 
 
 def test_server_whose_certificate_nobody_vouches_for_gets_neither_password_nor_mail(
