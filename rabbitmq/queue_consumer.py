@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether to stop; Nameko looks once a second, and needs five to end.
 LOOK = 0.2
+#: Seconds between two tries to connect.
+RECONNECTING = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2}
 #: Seconds between heartbeats. After two without one the connection is made anew.
 HEARTBEAT = 20
 #: Seconds for the broker to confirm what is published.
@@ -47,6 +51,13 @@ class SafeQueueConsumer(QueueConsumer):
         connection.heartbeat = HEARTBEAT
         connection.transport_options = {**(connection.transport_options or {}), "frame_handler": wire.frame_handler}
         return connection
+
+    @contextmanager
+    def establish_connection(self) -> Iterator[Connection]:
+        """Left to itself kombu looks for the broker ever more rarely, and once in half a minute in the end."""
+        with self.create_connection() as connection:
+            connection.ensure_connection(self.on_connection_error, **RECONNECTING)
+            yield connection
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Queues are declared by the topology alone: one that is missing is waited for."""
