@@ -108,7 +108,9 @@ def test_easy_password_is_refused_wherever_one_is_set(box: Box, password: str, w
     assert "new_password" in changed.json()["errors"]
 
 
-@pytest.mark.parametrize("password", ["twelve chars", "x y" * 341, "пароль с пробелами 🎻", "nul \x00 inside it"])
+@pytest.mark.parametrize(
+    "password", ["twelve chars", "and on and on, " * 64, "пароль с пробелами 🎻", "nul \x00 inside it"]
+)
 def test_every_character_of_a_password_counts(box: Box, password: str) -> None:
     email = f"{uuid.uuid4().hex}@example.org"
     answer = box.http.post("/v1/auth/register", json={"email": email, "name": "Ada", "password": password})
@@ -239,8 +241,10 @@ def test_no_request_begun_after_the_end_of_a_session_gets_through(box: Box, end:
 
     def ask(_: int) -> None:
         with httpx.Client(base_url=box.stack.api_url, timeout=10) as client:
-            while not ended_at or time.monotonic() < ended_at[0] + 0.3:
+            later = 0
+            while later < 3:
                 began = time.monotonic()
+                later += bool(ended_at)
                 answer = client.get("/v1/me", headers=person.authorization)
                 begun.append((began, answer.status_code))
 

@@ -121,14 +121,14 @@ def test_ten_logins_a_second_do_not_slow_bookings(box: Box) -> None:
     beside: list[float] = []
     logins: list[int] = []
     client = raw(box)
-    for _ in range(6):
+    for _ in range(4):
         alone += book_steadily(box, buyers, concert, seconds=10, each_second=20)
         with Beside(lambda n: log_in(client, emails[n % len(emails)]), each_second=10, threads=16) as background:
             beside += book_steadily(box, buyers, concert, seconds=10, each_second=20)
         logins += background.results
     figures = {part: (percentile(alone, part) * 1000, percentile(beside, part) * 1000) for part in (0.5, 0.95, 0.99)}
-    print(f"\nbookings, ms alone and beside {len(logins)} logins in 60 s: {figures}")
-    assert logins.count(200) > 500, "the logins went on"
+    print(f"\nbookings, ms alone and beside {len(logins)} logins in 40 s: {figures}")
+    assert logins.count(200) > 300, "the logins went on"
     assert figures[0.99][1] <= figures[0.99][0] * 1.2
 
 
@@ -142,7 +142,7 @@ def test_flood_of_logins_is_shed_while_bookings_go_on(box: Box) -> None:
         return log_in(client, f"{uuid.uuid4().hex}@example.org", "not the password"), time.monotonic() - began
 
     took: list[float] = []
-    with Beside(guess, each_second=150, threads=100) as flood:
+    with Beside(guess, each_second=100, threads=40) as flood:
         until = time.monotonic() + 20
         while time.monotonic() < until:
             began = time.monotonic()
