@@ -35,6 +35,11 @@ CODES: dict[str, Code] = {
         "The body is not JSON: a bracket is missing, it is not UTF-8, or it is nested too deeply.",
         "Let a JSON library write the body, and send it as UTF-8.",
     ),
+    "malformed_request": Code(
+        400,
+        "The request line or a header is not HTTP as we understand it.",
+        "Let an HTTP library make the request, and look at what a proxy in between makes of it.",
+    ),
     "idempotency_key_missing": Code(
         400,
         "A purchase was asked for without the header Idempotency-Key.",
@@ -159,6 +164,12 @@ CODES: dict[str, Code] = {
         "Send the body whole, with the header Content-Length.",
     ),
     "content_too_large": Code(413, "The body is larger than 64 KiB.", "Send less. No request needs more than that."),
+    "uri_too_long": Code(414, "The address, with its query, is longer than 4,094 characters.", "Ask for less at once."),
+    "headers_too_large": Code(
+        431,
+        "A header is longer than 8,190 characters, or there are more than a hundred.",
+        "Send fewer and shorter ones; cookies are not needed here.",
+    ),
     "unsupported_media_type": Code(
         415,
         "The body is not said to be JSON.",

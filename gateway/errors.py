@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from auth_svc import contract as auth
 from booking_svc import contract as booking
 from concert_svc import contract as concert
+from gateway import unreadable
 from gateway.catalogue import CODES, next_steps, type_of
 from gateway.rpc import RemoteError
 from mailer_svc import contract as mailer
@@ -140,7 +141,7 @@ def _meaning(error: type[Exception]) -> str:
 
 def meanings() -> dict[str, str]:
     """Every code that the API answers with, and what it says."""
-    known = {_http_code(status): meaning for status, meaning in HTTP_MEANINGS.items()}
+    known = {**unreadable.MEANINGS, **{_http_code(status): meaning for status, meaning in HTTP_MEANINGS.items()}}
     for error, (_, code) in TABLE.items():
         known.setdefault(code, _meaning(error))
     return known

@@ -4,8 +4,14 @@ import os
 import shutil
 import tempfile
 
+import gunicorn.util
+
 from gateway.config import LARGEST_BODY
+from gateway.unreadable import write_problem
 from rabbitmq import logs
+
+#: gunicorn has no setting for the form of its own refusals, which is HTML.
+gunicorn.util.write_error = write_problem
 
 #: Where the processes keep what they count, to show it together; anew at each start. The library looks for it when
 #: it is imported, which must be later than this.

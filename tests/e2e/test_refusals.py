@@ -1,6 +1,10 @@
 """Bad input gets a clear answer that names the field; nothing is a 500."""
 
+import json
+import socket
+from http.client import HTTPResponse
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -103,3 +107,30 @@ def test_a_request_id_comes_back_unless_it_could_do_harm(box: Box) -> None:
     assert kept.headers["X-Request-ID"] == "order-4711"
     replaced = box.http.get("/health/live", headers={"X-Request-ID": "a b <script>"})
     assert replaced.headers["X-Request-ID"] not in ("", "a b <script>")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "expected"),
+    [
+        ("GET /health/live?" + "x" * 5000 + " HTTP/1.1", "Host: x", (414, "uri_too_long")),
+        ("GET /health/live HTTP/1.1", "Host: x\r\nX-Long: " + "x" * 9000, (431, "headers_too_large")),
+        ("GET /health/live HTTP/9.9", "Host: x", (400, "malformed_request")),
+        ("GET /health/live HTTP/1.1", "Host: x\r\nBad Header: x", (400, "malformed_request")),
+        ("POST /v1/auth/login HTTP/1.1", "Host: x\r\nTransfer-Encoding: magic", (400, "malformed_request")),
+        ("\x16\x03\x01 is TLS", "", (400, "malformed_request")),
+    ],
+    ids=["uri", "header", "version", "name", "coding", "tls"],
+)
+def test_what_is_not_http_is_answered_in_the_same_form(
+    box: Box, request_line: str, headers: str, expected: tuple[int, str]
+) -> None:
+    address = urlsplit(box.stack.api_url)
+    assert address.hostname and address.port
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        connection.sendall(f"{request_line}\r\n{headers}\r\n\r\n".encode("latin-1"))
+        answer = HTTPResponse(connection)
+        answer.begin()
+        body = json.loads(answer.read())
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (answer.status, body["code"]) == expected
+    assert body["request_id"] == answer.headers["X-Request-ID"]
