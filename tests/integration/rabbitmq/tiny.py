@@ -117,13 +117,13 @@ class Tiny:
 def running(amqp_uri: str) -> Iterator[Tiny]:
     """A tiny service that answers; afterwards nothing of it is left in the broker."""
     tiny = Tiny(amqp_uri)
-    connection = pika.BlockingConnection(pika.URLParameters(amqp_uri))
     try:
         tiny.start()
         yield tiny
     finally:
         tiny.kill()
         tiny.client.close()
+        connection = pika.BlockingConnection(pika.URLParameters(amqp_uri))  # one from before may have been given up
         channel = connection.channel()
         for queue in (tiny.subscription.queue, dead_letters_of(tiny.subscription.queue), rpc_queue(tiny.name)):
             channel.queue_delete(queue)
