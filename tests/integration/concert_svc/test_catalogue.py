@@ -18,7 +18,7 @@ from concert_svc.catalogue import Catalogue
 from concert_svc.concerts import Concerts
 from concert_svc.contract import ConcertSearch
 from concert_svc.domain import ConcertDocument
-from rabbitmq.database import Document
+from rabbitmq.database import PATIENCE, Document
 from rabbitmq.times import to_wire
 from tests.unit.concert_svc.concerts import NEW
 
@@ -278,4 +278,4 @@ def test_hundred_thousand_concerts_are_searched_at_once(new_database: Callable[[
                 break
         looked_at = [v for k, v in _items(plan) if k == "totalDocsExamined"]
         print(f"{name}: {pages_} pages, the slowest {slowest * 1000:.0f} ms; documents looked at {looked_at}")
-        assert slowest < (2.0 if "text" in search else 0.5), name
+        assert slowest < PATIENCE / 1000, name  # else it would be answered 503; how busy the machine is nobody knows
