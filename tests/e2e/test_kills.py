@@ -35,7 +35,7 @@ SELLERS = 4
 #: Seconds between two bookings of a seller.
 PAUSE = 0.05
 #: Seconds for all that is under way to have its effect once the load has ended.
-SETTLING = 120
+SETTLING = 600
 #: Of a concert whose sales have closed.
 ENDED = ("closed", "finished")
 OUTCOMES = ("published", "handled", "repeated", "retried", "parked")
