@@ -20,22 +20,20 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from rabbitmq import delays, metrics, unpublished
-from rabbitmq.broker import depth
+from rabbitmq import delays, metrics
+from rabbitmq.census import Census
 from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Outcome, Refused, Unknown
 from rabbitmq.lease import Lease
 from rabbitmq.logs import fields
-from rabbitmq.names import dead_letters_of
 from rabbitmq.outbox import PENDING, REFUSAL, Envelope, Refusal
 from rabbitmq.times import to_wire
-from rabbitmq.topology import OUTBOXES, SUBSCRIPTIONS, OutboxPlace
+from rabbitmq.topology import OUTBOXES, OutboxPlace
 
 log = logging.getLogger(__name__)
 
 BATCH = 200  #: documents per collection and round, one event of each
 IDLE = 0.05  #: seconds between two looks when there was nothing
 FAULT_PAUSE = 0.5  #: seconds after a fault of a server
-SURVEY = 5  #: seconds between two counts of what waits
 PERSISTENT = 2
 #: A refused event is tried again after 1, 2, 4 ... s; after PARKED_AFTER tries an operator is told, and it is tried
 #: every RAREST s.
@@ -102,11 +100,13 @@ class Relay:
         self.parameters = parameters
         self._mongo = mongo
         self._lease = lease
-        self._next_survey = 0.0
+        self._active = False
         self._unchangeable: dict[tuple[OutboxPlace, Any], float] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Publish until *stopping*; a fault of a server is waited out, and whoever can may go on meanwhile."""
+        census = Census(self.parameters, self._mongo)
+        census.start(lambda: self._active)
         while not stopping():
             try:
                 broker = ConfirmingConnection(self.parameters)
@@ -122,46 +122,24 @@ class Relay:
                 self._let_others_go_on()
             if not stopping():
                 time.sleep(FAULT_PAUSE)
+        census.stop()
 
     def _work(self, broker: ConfirmingConnection, stopping: Callable[[], bool]) -> None:
         def goes_on() -> bool:
             return self._lease.hold() and not (stopping() and broker.blocked)
 
-        active = False
         while not stopping():
             ours = self._lease.hold()
-            if ours != active:
-                active = ours
-                metrics.relay_active.set(active)
-                log.info("relay is publishing" if active else "another relay is publishing")
-            if active:
-                self._survey()
-            if not active or self.publish_pending(broker, goes_on) == 0:
+            if ours != self._active:
+                self._active = ours
+                metrics.relay_active.set(ours)
+                log.info("relay is publishing" if ours else "another relay is publishing")
+            if not ours or self.publish_pending(broker, goes_on) == 0:
                 broker.idle(IDLE)
 
-    def _survey(self) -> None:
-        """Count what waits, and what was given up, now and then."""
-        if time.monotonic() < self._next_survey:
-            return
-        self._next_survey = time.monotonic() + SURVEY
-        for place in OUTBOXES:
-            found = unpublished.survey(self._mongo[place.database][place.collection], datetime.now(UTC))
-            name = f"{place.database}.{place.collection}"
-            metrics.outbox_pending.labels(name).set(found.pending)
-            metrics.outbox_parked.labels(name).set(found.parked)
-            metrics.outbox_oldest.labels(name).set(found.oldest_seconds)
-        self._count_dead_letters()
-
-    def _count_dead_letters(self) -> None:
-        connection = pika.BlockingConnection(self.parameters)
-        try:
-            for queue in sorted({subscription.queue for subscription in SUBSCRIPTIONS}):
-                there = depth(connection, dead_letters_of(queue))
-                metrics.dead_letters.labels(queue).set(there[0] if there else 0)
-        finally:
-            connection.close()
-
     def _let_others_go_on(self) -> None:
+        self._active = False
+        metrics.relay_active.set(False)
         try:
             self._lease.release()
         except PyMongoError as error:

@@ -13,9 +13,10 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import NetworkTimeout
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
-from rabbitmq import delays, relay, unpublished
+from rabbitmq import census, delays, relay, unpublished
 from rabbitmq.confirms import ConfirmingConnection
 from rabbitmq.database import Document
 from rabbitmq.lease import Lease
@@ -385,6 +386,38 @@ def test_event_of_a_relay_that_was_killed_between_confirm_and_removal_is_told_ag
         assert ours.publish_pending(broker) == 1
     assert ours.publish_pending(broker) == 1
     assert [next_message(channel, queue)[1]["event_id"] for _ in range(2)] == [event["event_id"]] * 2
+
+
+@pytest.mark.parametrize("how", ["fails", "hangs"])
+def test_events_go_out_while_counting_them_fails_or_hangs(
+    ours: Relay,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    counting, stop = threading.Event(), threading.Event()
+
+    def survey(*_: Any) -> None:
+        counting.set()
+        if how == "hangs":
+            stop.wait(60)
+        raise NetworkTimeout("timed out")
+
+    monkeypatch.setattr(unpublished, "survey", survey)
+    monkeypatch.setattr(census, "PAUSE", 0.05)
+    queue = hear(channel, source)
+    running = threading.Thread(target=ours.run, args=[stop.is_set])
+    running.start()
+    try:
+        assert counting.wait(10)
+        for _ in range(3):
+            told = store(things, an_event(source))
+            assert next_message(channel, queue)[1]["aggregate_id"] == told
+    finally:
+        stop.set()
+        running.join(5)
 
 
 @pytest.mark.long
