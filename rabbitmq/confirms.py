@@ -130,7 +130,7 @@ class ConfirmingConnection:
                 break
             try:
                 self._send(channel, place, message)
-            except (AMQPError, ValueError, TypeError, AssertionError) as error:  # pika cannot write it
+            except Exception as error:  # pika cannot write it: struct.error, ValueError, AssertionError ...
                 self._outcomes[place] = Refused(f"cannot be written: {error!r}")
         self._await_confirms(channel, goes_on)
         return self._outcomes

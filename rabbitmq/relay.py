@@ -72,17 +72,20 @@ def message(event: Envelope, aggregate_id: str, now: datetime) -> Message:
     return Message(*route(event, now), encode(event, aggregate_id), properties)
 
 
-def refused(event_id: Any, reason: str, before: Refusal | None, now: datetime) -> Refusal:
-    """What is written to a document whose event was not taken."""
-    again = before is not None and before["event_id"] == event_id
-    times = before["times"] + 1 if before is not None and again else 1
+def refused(event_id: Any, reason: str, before: Any, now: datetime) -> Refusal:
+    """What is written to a document whose event was not taken; *before* is what was there, if it can be read."""
+    match before:
+        case {"event_id": same, "times": int(times), "since": datetime() as since} if same == event_id:
+            times += 1
+        case _:
+            times, since = 1, now
     parked = times >= PARKED_AFTER
     pause = RAREST if parked else min(2 ** (times - 1), RAREST)
     return Refusal(
         event_id=event_id,
         reason=reason,
         times=times,
-        since=before["since"] if before is not None and again else now,
+        since=since,
         next_try=now + timedelta(seconds=pause),
         parked=parked,
     )
@@ -183,10 +186,8 @@ class Relay:
         return sum(isinstance(outcome, Confirmed) for outcome in outcomes)
 
     def _due(self, place: OutboxPlace, now: datetime) -> dict[str, Any]:
-        due: dict[str, Any] = {
-            PENDING: {"$exists": True},
-            "$or": [{REFUSAL: {"$exists": False}}, {f"{REFUSAL}.next_try": {"$lte": now}}],
-        }
+        # Not "is due": what has no moment, or none that can be read, must not wait for ever.
+        due: dict[str, Any] = {PENDING: {"$exists": True}, f"{REFUSAL}.next_try": {"$not": {"$gt": now}}}
         if self._unchangeable:
             self._unchangeable = {one: until for one, until in self._unchangeable.items() if until > time.monotonic()}
             due["_id"] = {"$nin": [one for (where, one) in self._unchangeable if where == place]}

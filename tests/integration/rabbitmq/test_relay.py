@@ -224,6 +224,9 @@ BROKEN: dict[str, Any] = {
     "no text": [{"event_id": 5, "source": 6, "type": None, "data": 1}],
     "a moment without a zone": [{"event_id": "e1", "source": "s", "type": "t", "not_before": "tomorrow"}],
     "a value that is no JSON": [{"event_id": "e1", "source": "s", "type": "t", "data": b"bytes"}],
+    "a header that AMQP cannot write": [
+        {"event_id": "e1", "source": "s", "type": "t", "data": 1, "request_id": datetime(1960, 1, 1, tzinfo=UTC)}
+    ],
 }
 
 
@@ -243,6 +246,24 @@ def test_broken_document_does_not_stop_the_relay(
     assert next_message(channel, queue)[1]["aggregate_id"] == thing_id
     assert refusal(things, broken)
     assert [shown.aggregate_id for shown in waiting(things)] == [broken]
+
+
+@pytest.mark.parametrize("odd", [{"times": 1}, {"event_id": "e1", "times": "often"}, "text", None], ids=str)
+def test_refusal_that_cannot_be_read_is_written_anew(
+    odd: Any,
+    ours: Relay,
+    broker: ConfirmingConnection,
+    things: Collection[Document],
+    channel: BlockingChannel,
+    source: str,
+) -> None:
+    things.insert_one({"_id": "odd", "outbox": [an_event(source, "unheard")], REFUSAL: odd})
+    queue = hear(channel, source, "thing_happened")
+    thing_id = store(things, an_event(source))
+    assert ours.publish_pending(broker) == 1
+    assert next_message(channel, queue)[1]["aggregate_id"] == thing_id
+    found = refusal(things, "odd")
+    assert found and found["times"] == 1 and found["next_try"] > found["since"]
 
 
 def test_document_that_cannot_be_changed_is_not_told_of_at_every_look(
