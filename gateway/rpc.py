@@ -79,7 +79,7 @@ class RpcClient:
         self._parameters = parameters
         self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}
         self._exchange = exchange
-        self._reply_to = reply_id("gateway")
+        self._reply_to = ""
         self._pending: dict[str, Call] = {}
         self._outgoing: deque[Call] = deque()
         self._lock = threading.Lock()  # guards _outgoing with _woken, and the start of the thread
@@ -194,6 +194,7 @@ class RpcClient:
     def _serve(self, connection: pika.BlockingConnection) -> None:
         try:
             channel = connection.channel()
+            self._reply_to = reply_id("gateway")  # the broker may not know yet that the last connection has ended
             queue = reply_queue(self._reply_to)
             channel.queue_declare(queue, exclusive=True, auto_delete=True)
             channel.queue_bind(queue, RPC_EXCHANGE, self._reply_to)

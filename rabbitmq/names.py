@@ -42,7 +42,7 @@ def dead_letters_of(queue: str) -> str:
 
 
 def reply_id(program: str) -> str:
-    """A new routing key for the answers to one process of *program*: one word, since requests are two."""
+    """A new routing key for the answers to one connection of *program*: one word, since requests are two."""
     return f"{program}-{uuid4()}"
 
 

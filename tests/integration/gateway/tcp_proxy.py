@@ -13,6 +13,7 @@ class TcpProxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._sockets: set[socket.socket] = set()
+        self._lost: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._refusing = False
@@ -30,6 +31,15 @@ class TcpProxy:
     def clog(self) -> None:
         """Let nothing through in either direction until `mend`; nobody is told."""
         self._flows.clear()
+
+    def lose(self, hang_up: bool = False) -> None:
+        """Let nothing through in the connections of now; the server is not told, nor the client unless *hang_up*."""
+        lost = list(self._sockets)
+        self._lost |= set(lost)
+        if hang_up:
+            for one in lost:
+                if one.getsockname()[1] == self.port:
+                    one.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         """Let new connections in, and everything through."""
@@ -58,9 +68,11 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._flows.wait()
-                sink.sendall(data)
-        self._drop(source)
-        self._drop(sink)
+                if source not in self._lost:
+                    sink.sendall(data)
+        if source not in self._lost:
+            self._drop(source)
+            self._drop(sink)
 
     def _drop(self, one: socket.socket) -> None:
         self._sockets.discard(one)
