@@ -81,23 +81,22 @@ class PostOffice:
             self.ledger.put_off(entry, first)
             return
         try:
+            if now >= entry["give_up_at"]:
+                raise Refused(entry["reason"] or "It is too late for this mail.")
             contact = contact_of(entry["user_id"])
-        except Unavailable:
-            self.ledger.put_off(entry, now + AUTH_AWAY)
-            return
-        except UserNotFound:
-            self._fail(entry, "There is no such account any more.")
-            return
-        try:
             with Timeout(LONGEST, TooSlow("The mail server took too long.")):
                 self._send(entry, contact)
+        except Unavailable:
+            self.ledger.put_off(entry, now + AUTH_AWAY)
+        except UserNotFound:
+            self._fail(entry, "There is no such account any more.")
         except Refused as refusal:
             self._fail(entry, str(refusal))
         except NotTaken as error:
             self._try_again(entry, str(error), error.slow)
-        except Exception as error:  # a mistake of ours: no reason to lose the mail
+        except Exception as error:  # a fault of ours, or of whom we asked: no reason to lose the mail
             log.exception("mail not written or sent", extra=_named(entry))
-            self._try_again(entry, f"{type(error).__name__}: our mistake", slow=False)
+            self._try_again(entry, f"{type(error).__name__}: our fault", slow=False)
         else:
             self._record_sent(entry)
 
@@ -115,8 +114,6 @@ class PostOffice:
         return self.ledger.ping()
 
     def _send(self, entry: Entry, contact: Contact) -> None:
-        if datetime.now(UTC) >= entry["give_up_at"]:
-            raise Refused(entry["reason"] or "It is too late for this mail.")
         letter = Letter(entry["document"], entry["data"], entry["as_of"], entry["message_id"])
         written = self._compute(self._write, letter, contact)
         self._server.send(self._writer.address, contact["email"], written)
