@@ -88,7 +88,11 @@ async def all_want_one(box: Box, buyers: list[Person], concert_id: str) -> tuple
         headers = {**buyer.authorization, "Idempotency-Key": str(uuid.uuid4())}
         body = {"concert_id": concert_id, "items": [{"ticket_type": "standing", "quantity": 1}]}
         while True:
-            answer = await client.post("/v1/bookings", json=body, headers=headers)
+            try:
+                answer = await client.post("/v1/bookings", json=body, headers=headers)
+            except httpx.TransportError:  # nobody knows whether it is booked; the key does
+                sent_again += 1
+                continue
             code = "201" if answer.status_code == 201 else answer.json()["code"]
             if code not in ("unavailable", "request_in_progress"):
                 return str(code)
