@@ -1,18 +1,16 @@
 """The catalogue: what people find among the concerts on sale. Each search has its index, see concerts.py."""
 
-import base64
-import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 from pymongo import ASCENDING
 from pymongo.database import Database
 
 from concert_svc.contract import ConcertSearch
 from concert_svc.domain import ConcertDocument, plain
+from rabbitmq import cursors
 from rabbitmq.database import Document, Page, cursor_after, page
-from rabbitmq.times import from_wire, to_wire
+from rabbitmq.times import from_wire
 
 #: Which of these concerts had tickets a moment ago.
 WithTickets = Callable[[list[str]], set[str]]
@@ -31,7 +29,8 @@ class Catalogue:
         """
         *limit* concerts on sale that fit, after *cursor*, whether they have tickets or not.
 
-        Sorted by date unless `relevance` to the text is asked for. A cursor that cannot be read means the beginning.
+        Sorted by date unless `relevance` to the text is asked for. A cursor that cannot be read means the beginning;
+        the gateway refuses such a one before.
         """
         if _is_by_relevance(search):
             return self._most_relevant(search, limit, cursor)
@@ -78,7 +77,7 @@ def wanted(search: ConcertSearch) -> Document:
     return query
 
 
-def relevance_pipeline(search: ConcertSearch, limit: int, after: list[Any] | None) -> list[Document]:
+def relevance_pipeline(search: ConcertSearch, limit: int, after: cursors.ByRelevance | None) -> list[Document]:
     """One more than *limit*, the most relevant first, of the same relevance the next first."""
     pipeline: list[Document] = [{"$match": wanted(search)}, {"$set": {"relevance": {"$meta": "textScore"}}}]
     if after is not None:
@@ -97,14 +96,11 @@ def _is_by_relevance(search: ConcertSearch) -> bool:
 def _cursor_after(search: ConcertSearch, concert: ConcertDocument) -> str:
     if not _is_by_relevance(search):
         return cursor_after(concert, "starts_at")
-    place = [concert["relevance"], to_wire(concert["starts_at"]), concert["_id"]]
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
+    return cursors.write_by_relevance(concert["relevance"], concert["starts_at"], concert["_id"])
 
 
-def _read_cursor(cursor: str | None) -> list[Any] | None:
+def _read_cursor(cursor: str | None) -> cursors.ByRelevance | None:
     try:
-        relevance, starts_at, last_id = json.loads(base64.urlsafe_b64decode((cursor or "").encode()))
-        str(last_id).encode()
-        return [float(relevance), from_wire(starts_at), str(last_id)]
-    except (ValueError, TypeError):
+        return cursors.read_by_relevance(cursor or "")
+    except cursors.UnreadableCursor:
         return None

@@ -6,6 +6,7 @@ from typing import Any
 Document = dict[str, Any]
 
 ID = "6f1c2a9e4b7d4e0f8a3b5c7d9e1f2a3b"
+CURSOR = "WyIyMDI3LTAxLTIwVDE5OjAwOjAwWiIsICI2ZjFjMmE5ZTRiN2Q0ZTBmOGEzYjVjN2Q5ZTFmMmEzYiJd"
 #: A word means the same wherever it is said; a field that is meant otherwise has an `example` in its metadata.
 BY_NAME: dict[str, Any] = {
     **dict.fromkeys(("id", "user_id", "actor_id", "concert_id", "booking_id", "organiser_id"), ID),
@@ -35,8 +36,8 @@ BY_NAME: dict[str, Any] = {
     "blocked_seats": ["B-3-24"],
     "hold_id": "6f1c2a9e4b7d4e0f8a3b5c7d9e1f2a3b-1z141z4-7d9e1f2a",
     "state": "sent",
-    "cursor": "eyJhIjoiMjAyNy0wMS0yMCJ9",
-    "next_cursor": "eyJhIjoiMjAyNy0wMS0yMCJ9",
+    "cursor": CURSOR,
+    "next_cursor": CURSOR,
     "limit": 20,
     "device": "Mozilla/5.0 (X11; Linux x86_64)",
     "details": {"roles": ["customer", "organiser"]},

@@ -4,9 +4,6 @@ The kind of database an outbox may live in: a write is answered when a majority 
 MongoDB alone on its own (no replica set) has lost acknowledged writes in our kill tests, so it is refused.
 """
 
-import base64
-import json
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import pymongo
@@ -17,7 +14,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from rabbitmq.times import from_wire, to_wire
+from rabbitmq import cursors
 
 Document = dict[str, Any]
 #: Milliseconds until a silent server is a fault. Below a caller's patience.
@@ -92,7 +89,7 @@ def page(
     """
     *limit* documents sorted by the date *by* and `_id`, after *cursor*: stable however many are added meanwhile.
 
-    A cursor that cannot be read means the beginning.
+    A cursor that cannot be read means the beginning; the gateway refuses such a one before.
     """
     query = wanted
     after = _read_cursor(cursor)
@@ -109,15 +106,13 @@ def page(
 
 def cursor_after(document: Document, by: str) -> str:
     """The cursor for what comes after *document* in a list sorted by the date *by* and `_id`."""
-    return base64.urlsafe_b64encode(json.dumps([to_wire(document[by]), document["_id"]]).encode()).decode()
+    return cursors.write_by_date(document[by], document["_id"])
 
 
-def _read_cursor(cursor: str | None) -> tuple[datetime, str] | None:
+def _read_cursor(cursor: str | None) -> cursors.ByDate | None:
     try:
-        moment, last_id = json.loads(base64.urlsafe_b64decode((cursor or "").encode()))
-        str(last_id).encode()  # JSON can write half a character, MongoDB can't read it
-        return from_wire(moment), str(last_id)
-    except (ValueError, TypeError):
+        return cursors.read_by_date(cursor or "")
+    except cursors.UnreadableCursor:
         return None
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from importlib import resources
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -19,6 +20,7 @@ from gateway.schemas.fields import (
     local_times,
     text,
 )
+from rabbitmq import cursors
 from rabbitmq.times import from_wire
 
 #: Seats and rows in one concert, in all; and seats of a type that a body of 64 KiB can name.
@@ -28,10 +30,23 @@ MOST_SEATS, MOST_ROWS, MOST_NAMED = 50_000, 2_500, 5_000
 SEATING_NAME = validate.Regexp(r"^[A-Za-z0-9]{1,12}\Z", error="Must be 1 to 12 letters and digits.")
 
 
+def _countries() -> list[str]:
+    """The codes of ISO 3166-1 as the time zone database lists them: a line is a code, a tab and a name."""
+    table = resources.files("tzdata").joinpath("zoneinfo", "iso3166.tab").read_text("utf-8")
+    return [line.partition("\t")[0] for line in table.splitlines() if not line.startswith("#")]
+
+
+COUNTRIES = _countries()
+
+
 class Venue(Schema):
     name = text(200, metadata={"example": "Konzerthaus"})
     city = text(100, metadata={"example": "Berlin"})
-    country = text(60, metadata={"example": "DE"})
+    country = fields.String(
+        required=True,
+        validate=validate.OneOf(COUNTRIES, error="Must be a country's code of two letters (ISO 3166-1), such as DE."),
+        metadata={"description": "ISO 3166-1 alpha-2", "example": "DE"},
+    )
     address = text(300, required=False, allow_none=True)
     timezone = fields.String(
         required=True,
@@ -220,6 +235,10 @@ class SearchArguments(PageArguments):
             raise ValidationError("Needs a text to be relevant to.", "sort")
         if data.get("highest_price", math.inf) < data.get("lowest_price", 0):
             raise ValidationError("Must not be below min_price.", "max_price")
+
+    def read_cursor(self, cursor: str, data: dict[str, Any]) -> object:
+        by_relevance = "text" in data and data.get("sort", "relevance") == "relevance"
+        return cursors.read_by_relevance(cursor) if by_relevance else super().read_cursor(cursor, data)
 
 
 class FieldChange(Schema):

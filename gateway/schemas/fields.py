@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from rabbitmq import cursors
 from rabbitmq.times import from_wire, to_wire
 
 #: On one line, read in one direction: also without Unicode's line ends and what reverses the text after it. Nor with
@@ -23,18 +24,37 @@ WHOLE_CHARACTERS = validate.Regexp(r"^[^\ud800-\udfff]*\Z", re.DOTALL, error="Mu
 PLAIN_ADDRESS = validate.Regexp(
     r"^[!#-~]*\Z", error="Must be in ASCII and without quotes; a domain such as müller.de is written xn--mller-kva.de."
 )
+#: Spaces, and what is as invisible: alone they are no name and no title.
+INVISIBLE = re.compile(r"[\s\u200b-\u200f\u2060\ufeff]*\Z")
 DAY = re.compile(r"^\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
+class Text(fields.String):
+    """A text that goes on without the spaces around it. What is wrong with it is looked for before they are gone."""
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        value = super().deserialize(*args, **kwargs)
+        return value.strip() if isinstance(value, str) else value
+
+
 def text(longest: int, *, required: bool = True, lines: bool = False, **kwargs: Any) -> fields.String:
-    """A text of 1 to *longest* characters, on one line unless *lines*."""
-    rules: list[Any] = [validate.Length(1, longest)]
+    """A text of 1 to *longest* characters, one of them visible, on one line unless *lines*."""
+    rules: list[Any] = [validate.Length(1, longest), not_blank]
     if lines:
         rules.append(validate.Regexp(r"^[^\x00\ud800-\udfff]*\Z", re.DOTALL, error="Must be text."))
     else:
         rules.append(NO_CONTROL)
-    return fields.String(required=required, validate=rules, **kwargs)
+    return Text(required=required, validate=rules, **kwargs)
+
+
+def not_blank(value: str) -> None:
+    """
+    Raises:
+        ValidationError: there is nothing to see in *value*.
+    """
+    if INVISIBLE.match(value):
+        raise ValidationError("Must not be blank.")
 
 
 class WholeNumber(fields.Integer):
@@ -90,7 +110,29 @@ def local_times(*names: str) -> fields.Function:
 
 class PageArguments(Schema):
     limit = fields.Integer(load_default=20, validate=validate.Range(1, 100))
-    cursor = fields.String(load_default=None, validate=[validate.Length(max=500), WHOLE_CHARACTERS])
+    cursor = fields.String(
+        load_default=None,
+        validate=[validate.Length(max=500), WHOLE_CHARACTERS],
+        metadata={"description": "the `next_cursor` of the page before"},
+    )
+
+    @validates_schema
+    def check_cursor(self, data: dict[str, Any], **_: Any) -> None:
+        if data["cursor"] is None:
+            return
+        try:
+            self.read_cursor(data["cursor"], data)
+        except cursors.UnreadableCursor as error:
+            raise ValidationError("Must be the next_cursor of a page of the same list.", "cursor") from error
+
+    def read_cursor(self, cursor: str, data: dict[str, Any]) -> object:
+        """
+        What *cursor* says, in a list that is asked for with *data*.
+
+        Raises:
+            UnreadableCursor
+        """
+        return cursors.read_by_date(cursor)
 
 
 class Money(Schema):

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError
 
 from gateway import schemas
+from gateway.examples import CURSOR
+from rabbitmq import cursors
 from rabbitmq.times import from_wire
 
 CONCERT = {
@@ -53,7 +55,7 @@ VALID: dict[type[Schema], dict[str, Any]] = {
         "concert_id": "c1",
         "items": [{"ticket_type": "standing", "quantity": 2}, {"ticket_type": "stalls", "seats": ["B-1-1", "B-1-2"]}],
     },
-    schemas.PageArguments: {"limit": "20", "cursor": "abc"},
+    schemas.PageArguments: {"limit": "20", "cursor": CURSOR},
 }
 each_body = pytest.mark.parametrize("schema", VALID, ids=lambda s: s.__name__)
 
@@ -242,6 +244,42 @@ def test_lone_surrogate_is_refused(schema: type[Schema], path: Path, bad: str) -
         assert path[0] in refused(schema, put(VALID[schema], path, value))
 
 
+NAMES = [
+    *((schema, ("name",)) for schema in (schemas.Registration, schemas.ProfileChange)),
+    (schemas.NewConcert, ("title",)),
+    (schemas.NewConcert, ("description",)),
+    (schemas.NewConcert, ("performers", 0)),
+    (schemas.NewConcert, ("venue", "name")),
+    (schemas.NewConcert, ("venue", "city")),
+    (schemas.NewConcert, ("ticket_types", 0, "name")),
+]
+
+
+@pytest.mark.parametrize(("schema", "path"), NAMES, ids=name_of)
+@pytest.mark.parametrize("blank", ["", " ", "   ", "\u00a0\u3000", "\u200b\ufeff"], ids=ascii)
+def test_blank_text_is_refused(schema: type[Schema], path: Path, blank: str) -> None:
+    assert path[0] in refused(schema, put(VALID[schema], path, blank))
+
+
+@pytest.mark.parametrize(("schema", "path"), NAMES, ids=name_of)
+def test_text_goes_on_without_the_spaces_around_it(schema: type[Schema], path: Path) -> None:
+    loaded = schema().load(put(VALID[schema], path, "  Ada  Lovelace\u00a0"))
+    for key in path:
+        loaded = loaded[key]
+    assert loaded == "Ada  Lovelace"
+
+
+@pytest.mark.parametrize(
+    "country", ["DE", "CH", "GB", "XK", "UK", "ZZ", "EU", "de", "D", "DEU", "Germany", " DE", None]
+)
+def test_country_is_a_code_of_iso_3166(country: Any) -> None:
+    body = put(CONCERT, ("venue", "country"), country)
+    if country in ("DE", "CH", "GB"):
+        assert schemas.NewConcert().load(body)["venue"]["country"] == country
+    else:
+        assert refused(schemas.NewConcert, body)["venue"].keys() == {"country"}
+
+
 def test_description_may_have_lines() -> None:
     assert schemas.NewConcert().load(CONCERT)["description"] == "Two organs,\none night."
 
@@ -282,6 +320,29 @@ def test_roles_are_some_of_the_roles_there_are_each_once(roles: Any) -> None:
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "ten", "1e2", ""])
 def test_page_has_1_to_100_items(limit: str) -> None:
     assert "limit" in refused(schemas.PageArguments, {"limit": limit})
+
+
+@pytest.mark.parametrize("cursor", ["", "garbage", "e30=", "WzFd", "bm90IGpzb24=", CURSOR[:-4]])
+@pytest.mark.parametrize("schema", [schemas.PageArguments, schemas.SearchArguments, schemas.AuditArguments])
+def test_cursor_that_no_page_has_given_is_refused(schema: type[Schema], cursor: str) -> None:
+    assert refused(schema, {"cursor": cursor}).keys() == {"cursor"}
+
+
+@pytest.mark.parametrize("cursor", ["garbage", "WyJ4IiwgMSwgMl0="])
+def test_cursor_of_another_order_is_refused(cursor: str) -> None:
+    by_relevance = cursors.write_by_relevance(1.5, from_wire("2027-01-20T19:00:00Z"), "c1")
+    assert schemas.SearchArguments().load({"q": "organs", "cursor": by_relevance})["cursor"] == by_relevance
+    assert schemas.SearchArguments().load({"q": "organs", "sort": "date", "cursor": CURSOR})["cursor"] == CURSOR
+    for query in ({"q": "organs"}, {"q": "organs", "sort": "relevance"}):
+        for other in (CURSOR, cursor):
+            assert refused(schemas.SearchArguments, {**query, "cursor": other}).keys() == {"cursor"}
+    assert refused(schemas.SearchArguments, {"cursor": by_relevance}).keys() == {"cursor"}
+
+
+@given(cursor=text)
+def test_any_cursor_is_read_or_refused(cursor: str) -> None:
+    load_or_refuse(schemas.PageArguments, {"cursor": cursor})
+    load_or_refuse(schemas.SearchArguments, {"q": "organs", "cursor": cursor})
 
 
 def test_page_has_20_items_from_the_beginning_unless_asked_otherwise() -> None:
