@@ -5,13 +5,13 @@ from typing import Any
 
 import eventlet
 from kombu import Exchange, Message, Queue
-from nameko.amqp.publish import Publisher
 from nameko.exceptions import deserialize_to_instance
 from nameko.rpc import RPC_REPLY_QUEUE_TTL, MethodProxy, ReplyListener, RpcProxy, ServiceProxy
 
 from rabbitmq import patience
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import RPC_EXCHANGE, outlet, reply_id, reply_queue
+from rabbitmq.publisher import ImpatientPublisher
 from rabbitmq.queue_consumer import SafeQueueConsumer
 from rabbitmq.rpc_method import TRANSIENT
 
@@ -70,7 +70,7 @@ class _OneReply:
         self._listener.forget(self.correlation_id)
 
 
-class _OutletPublisher(Publisher):
+class _OutletPublisher(ImpatientPublisher):
     """Publishes to the caller's outlet, whatever exchange Nameko names."""
 
     def __init__(self, *args: Any, outlet: str, **kwargs: Any) -> None:

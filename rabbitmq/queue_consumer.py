@@ -11,7 +11,6 @@ import eventlet
 from amqp.exceptions import AMQPError, NotFound  # type: ignore[import-untyped]
 from kombu import Connection, Message
 from kombu.exceptions import MessageStateError
-from nameko.amqp.publish import Publisher
 from nameko.constants import AMQP_URI_CONFIG_KEY
 from nameko.messaging import QueueConsumer
 
@@ -19,6 +18,7 @@ from rabbitmq import wire
 from rabbitmq.logs import request_id
 from rabbitmq.message_context import PREFIX, REQUEST_ID, own_texts
 from rabbitmq.names import outlet
+from rabbitmq.publisher import ImpatientPublisher
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def publish(container: Any, routing_key: str, body: bytes, **properties: Any) ->
         Exception: it has not, or nobody knows: of kombu, amqp, nameko or the network.
     """
     as_json = {"content_type": wire.JSON, "content_encoding": "utf-8"}
-    Publisher(container.config[AMQP_URI_CONFIG_KEY]).publish(
+    ImpatientPublisher(container.config[AMQP_URI_CONFIG_KEY]).publish(
         body,
         exchange=outlet(container.service_name),
         routing_key=routing_key,
