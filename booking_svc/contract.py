@@ -67,6 +67,7 @@ class Item(TypedDict):
 class HeldTicket(TypedDict):
     number: int  #: 1, 2, ... within the hold
     ticket_type: str
+    name: str  #: the ticket type's
     seat: str | None
     price: Money
 
@@ -85,6 +86,7 @@ class Hold(TypedDict):
 class Ticket(TypedDict):
     number: int  #: 1, 2, ... within the booking
     ticket_type: str
+    name: NotRequired[str]  #: the ticket type's when it was booked; bookings of old do not say it
     seat: str | None
     code: str  #: unguessable; what the door scans
     price: Money

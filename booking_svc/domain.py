@@ -163,10 +163,14 @@ def reference(booking_id: str) -> str:
 
 
 def held_tickets(hold: Hold, offer: Offer) -> list[HeldTicket]:
-    """A ticket for each unit, at the hold's price of its type."""
+    """A ticket for each unit, at the hold's price of its type, and by the name that the type has now."""
     return [
         HeldTicket(
-            number=number, ticket_type=unit.ticket_type, seat=offer.seat_of(unit), price=hold.prices[unit.ticket_type]
+            number=number,
+            ticket_type=unit.ticket_type,
+            name=offer.name_of(unit.ticket_type),
+            seat=offer.seat_of(unit),
+            price=hold.prices[unit.ticket_type],
         )
         for number, unit in enumerate(hold.taken.units, start=1)
     ]

@@ -73,6 +73,10 @@ class Offer:
             raise UnknownSeat(*unknown)
         return [number for seat in seats if (number := numbers[seat]) is not None]
 
+    def name_of(self, code: str) -> str:
+        """What the organiser calls the ticket type; one that is not offered any more goes by its code."""
+        return self.types[code]["name"] if code in self.types else code
+
     def seat_of(self, unit: Unit) -> str | None:
         """The seat's name; None in general admission."""
         plan = self.plans.get(unit.ticket_type)

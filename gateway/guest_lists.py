@@ -77,7 +77,7 @@ def _rows(booking: dict[str, Any], names: dict[str, str], zone: ZoneInfo) -> Ite
             booking["reference"],
             booking["status"],
             str(ticket["number"]),
-            plain(names.get(ticket["ticket_type"], ticket["ticket_type"])),
+            plain(ticket.get("name") or names.get(ticket["ticket_type"], ticket["ticket_type"])),
             plain(ticket["seat"] or ""),
             _decimal(ticket["price"]),
             ticket["price"]["currency"],

@@ -83,7 +83,7 @@ def _facts(canvas: Canvas, booking: dict[str, Any], ticket: dict[str, Any], hold
         times.append(wording("doors_at_time", time=wording.time(concert["doors_at"], venue)))
     y = paragraph(canvas, x, y + 1 * mm, " · ".join(times), REGULAR, NORMAL, room, 2) - 3 * mm
     y = _fact(canvas, x, y, room, wording("where"), place(venue), NORMAL, most=2) - 4 * mm
-    named = [(wording("type"), type_name(ticket["ticket_type"]))]
+    named = [(wording("type"), type_name(ticket))]
     if ticket["seat"]:
         parts = ticket["seat"].rsplit("-", 2)
         labels = ("section", "row", "seat")[-len(parts) :]

@@ -119,9 +119,12 @@ def place(venue: Venue) -> str:
     return ", ".join(one_line(part) for part in (venue["name"], venue.get("address"), venue["city"]) if part)
 
 
-def type_name(code: str) -> str:
-    """A ticket type's code as people write it: `front-of-stage` -> `Front of stage`."""
-    words = code.replace("-", " ").replace("_", " ").strip() or code
+def type_name(ticket: Mapping[str, Any]) -> str:
+    """What the organiser calls the type; of an old ticket its code in words: `front-of-stage` -> `Front of stage`."""
+    if name := one_line(ticket.get("name", "")):
+        return name
+    code = ticket["ticket_type"]
+    words: str = code.replace("-", " ").replace("_", " ").strip() or code
     return words[:1].upper() + words[1:]
 
 

@@ -60,6 +60,7 @@ class NewHold(Schema):
 class HeldTicket(Schema):
     number = fields.Integer(required=True)
     ticket_type = fields.String(required=True)
+    name = fields.String(required=True, metadata={"description": "the ticket type's", "example": "Standing"})
     seat = fields.String(required=True, allow_none=True)
     price = fields.Nested(Money, required=True)
 
@@ -112,6 +113,12 @@ class ConcertSummary(Schema):
 class Ticket(Schema):
     number = fields.Integer(required=True)
     ticket_type = fields.String(required=True)
+    name = fields.String(
+        metadata={
+            "description": "the ticket type's when it was booked; bookings made before it was kept have none",
+            "example": "Standing",
+        }
+    )
     seat = fields.String(allow_none=True)
     code = fields.String(required=True)
     price = fields.Nested(Money, required=True)

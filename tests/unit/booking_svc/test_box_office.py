@@ -280,6 +280,7 @@ def test_hold_shows_what_it_keeps(theatre: Theatre) -> None:
         (2, "standing", None),
         (3, "balcony", None),
     ]
+    assert [t["name"] for t in hold["tickets"]] == ["Standing", "Standing", "Balcony"]
     assert hold["total"] == {"amount": 2 * 4500 + 8000, "currency": "EUR"}
     assert hold["items"] == items(standing=2, balcony=1)
     assert theatre.box_office.find_hold("ada", hold["id"]) == hold

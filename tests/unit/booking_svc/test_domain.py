@@ -101,6 +101,13 @@ def test_draft_has_a_ticket_for_each_unit_claimed() -> None:
     ]
 
 
+def test_draft_calls_its_tickets_what_the_organiser_does() -> None:
+    offered = terms("c")
+    offered["ticket_types"][0]["name"] = "1. Rang"
+    booking = draft(offered, "standing:17", "balcony:3")
+    assert [t["name"] for t in booking["tickets"]] == ["1. Rang", "Balcony"]
+
+
 def test_draft_is_priced_by_the_terms() -> None:
     booking = draft(terms("c"), "standing:17", "balcony:3", "standing:18")
     assert [t["price"]["amount"] for t in booking["tickets"]] == [4500, 8000, 4500]

@@ -38,6 +38,7 @@ BOOKING: Booking = {
         {
             "number": 1,
             "ticket_type": "standing",
+            "name": "1. Rang",
             "seat": None,
             "code": "qEv0aXw3TtS8Yc1mR7uKpA",
             "price": {"amount": 4500, "currency": "EUR"},

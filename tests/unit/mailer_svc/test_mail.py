@@ -29,7 +29,7 @@ from tests.unit.mailer_svc.letters import (
 EVERY_MAIL = pytest.mark.parametrize("document", DATA)
 CONCERT = ["Night of the Organs", "Tuesday, 1 December 2026, 20:00 CET", "Konzerthaus, Gendarmenmarkt 1, Berlin"]
 TICKETS = [
-    *("K7M-2QX-9TD", "€45.00", "€19.99", "€64.99", "Standing", "Balcony", "Seat B-3-12"),
+    *("K7M-2QX-9TD", "€45.00", "€19.99", "€64.99", "1. Rang", "Balcony", "Seat B-3-12"),
     *("qEv0aXw3TtS8Yc1mR7uKpA", "zZ91xLk4VnQ2Bd6hE0fGjg", "Tuesday, 1 December 2026, 19:00 CET"),
 ]
 #: What each mail must say to whoever reads either part of it.
@@ -191,7 +191,7 @@ def test_a_link_leads_to_the_shop_where_there_is_one(document: str) -> None:
 
 
 MARKUP = '<script>alert("1")</script> & <b>Söhne</b> {{ 7 * 7 }} {title} %s'
-PLACES = ["title", "venue name", "city", "address", "name", "ticket type", "seat"]
+PLACES = ["title", "venue name", "city", "address", "name", "type name", "ticket type", "seat"]
 
 
 @EVERY_MAIL
@@ -204,6 +204,8 @@ def test_markup_in_what_people_wrote_stays_text(place: str, document: str) -> No
         return
     elif place == "title":
         data["booking"]["concert"]["title"] = MARKUP
+    elif place == "type name":
+        data["booking"]["tickets"][0]["name"] = MARKUP
     elif place in ("ticket type", "seat"):
         data["booking"]["tickets"][1][place.replace("ticket type", "ticket_type")] = MARKUP
     else:

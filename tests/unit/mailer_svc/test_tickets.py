@@ -47,7 +47,7 @@ def test_every_ticket_has_an_a4_page_with_all_that_the_door_needs() -> None:
     ):
         assert fact in first and fact in second
     assert "TICKET 1 OF 2" in first and "TICKET 2 OF 2" in second
-    assert "Standing" in first and "€45.00" in first and "qEv0aXw3TtS8Yc1mR7uKpA" in first
+    assert "1. Rang" in first and "€45.00" in first and "qEv0aXw3TtS8Yc1mR7uKpA" in first
     assert all(fact in second.split() for fact in ("Balcony", "B", "3", "12", "€19.99", "zZ91xLk4VnQ2Bd6hE0fGjg"))
 
 
@@ -98,7 +98,7 @@ LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtenges
 )
 def test_any_text_can_be_printed_and_leaves_the_code_readable(text: str) -> None:
     booking = booked(title=text, venue={**BOOKING["concert"]["venue"], "name": text, "address": text, "city": text})
-    booking["tickets"][1]["ticket_type"] = text
+    booking["tickets"][1]["name"] = text
     booking["tickets"][1]["seat"] = f"{text}-{text}-{text}"
     assert [verified(scanned(picture))["number"] for _, picture in pages(booking, text)] == [1, 2]
 

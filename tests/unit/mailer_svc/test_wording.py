@@ -74,8 +74,12 @@ def test_number_has_its_plural(count: int, shown: str) -> None:
 @pytest.mark.parametrize(
     ("code", "shown"), [("standing", "Standing"), ("front-of-stage", "Front of stage"), ("vip_2", "Vip 2"), ("-", "-")]
 )
-def test_code_of_a_ticket_type_is_shown_as_words(code: str, shown: str) -> None:
-    assert wording.type_name(code) == shown
+def test_code_of_a_ticket_type_is_shown_as_words_where_no_name_was_kept(code: str, shown: str) -> None:
+    assert wording.type_name({"ticket_type": code}) == shown
+
+
+def test_ticket_type_is_called_what_its_organiser_calls_it() -> None:
+    assert wording.type_name({"ticket_type": "rang", "name": "1. Rang"}) == "1. Rang"
 
 
 def at(zone: str) -> Venue:
