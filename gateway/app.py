@@ -57,7 +57,9 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the id comes first, as in the schemas
 
-    client = RpcClient(app.config["AMQP_URI"], errors.CONTRACT_ERRORS, outlet("gateway"))
+    client = RpcClient(
+        app.config["AMQP_URI"], errors.CONTRACT_ERRORS, outlet("gateway"), app.config["UNANSWERED_AT_ONCE"]
+    )
     app.extensions["rpc"] = client
     app.extensions["services"] = services.connect(client)
     app.extensions["seat_maps"] = SeatMaps()

@@ -25,6 +25,7 @@ def from_environment() -> dict[str, Any]:
     Raises:
         MissingSetting: names the variable.
     """
+    half = max(1, int(os.environ.get("GATEWAY_THREADS", "32")) // 2)
     return {
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),
@@ -42,7 +43,9 @@ def from_environment() -> dict[str, Any]:
         "JWT_REFRESH_TOKEN_EXPIRES": timedelta(days=30),
         "TRUSTED_PROXIES": _proxies(),
         # Of the requests that a process answers at the same time, so many may cost a password's hash or a mail.
-        "ACCOUNTS_AT_ONCE": max(1, int(os.environ.get("GATEWAY_THREADS", "32")) // 2),
+        "ACCOUNTS_AT_ONCE": half,
+        # And so many may wait for a service that answers nobody.
+        "UNANSWERED_AT_ONCE": half,
         "RATELIMIT_ENABLED": os.environ.get("RATELIMIT_ENABLED", "").lower() != "false",
         # How often a user, or an address without one, may ask; `accounts`: what costs a password's hash or a mail.
         "RATES": {

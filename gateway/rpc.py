@@ -3,7 +3,8 @@ The one door to RabbitMQ: calls Nameko services from any number of threads over 
 
 One thread owns the connection (pika); callers hand it their requests and wait for a future. All requests that wait
 at the moment it wakes are published together. A call is answered, or fails, by its deadline: when it can't
-be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time.
+be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time. A service
+that answers nobody keeps only so many callers waiting; the others are told at once.
 Requests carry their remaining life as `expiration`, so that none is carried out long after its caller has left.
 """
 
@@ -36,6 +37,12 @@ TIMEOUT = 4.0
 CONNECTING = 1.0
 #: Calls in flight per process; above it the service is overloaded and says so at once.
 IN_FLIGHT = 1000
+#: A service that has answered nothing for so many seconds, while calls wait for it, is silent. Then no more of them may
+#: wait than UNANSWERED, or what is its fault would hold up requests that do without it. Until it answers one.
+SILENCE = 1.0
+UNANSWERED = 16
+#: Seconds between two looks of a caller whether there are too many of them.
+LOOK = 0.25
 TRANSIENT = 1
 
 
@@ -52,8 +59,11 @@ class Call:
     body: bytes
     headers: dict[str, Any]
     deadline: float
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     answer: "Future[bytes]" = field(default_factory=Future)
+    id: str = field(init=False)  #: names the service, so that we know who answers, however late
+
+    def __post_init__(self) -> None:
+        self.id = f"{self.service}:{uuid.uuid4().hex}"
 
     def fail(self) -> None:
         with contextlib.suppress(InvalidStateError):
@@ -65,9 +75,16 @@ class RpcClient:
     Calls services at *amqp_uri*. Connects at the first call, so a process may fork before.
 
     *errors* are the exceptions that services may answer with; they arrive as themselves. Requests enter *exchange*.
+    For a silent service *unanswered* calls may wait.
     """
 
-    def __init__(self, amqp_uri: str, errors: Iterable[type[Exception]], exchange: str = RPC_EXCHANGE) -> None:
+    def __init__(
+        self,
+        amqp_uri: str,
+        errors: Iterable[type[Exception]],
+        exchange: str = RPC_EXCHANGE,
+        unanswered: int = UNANSWERED,
+    ) -> None:
         parameters = pika.URLParameters(amqp_uri)
         parameters.heartbeat = 10
         parameters.socket_timeout = parameters.stack_timeout = 3
@@ -79,10 +96,12 @@ class RpcClient:
         self._parameters = parameters
         self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}
         self._exchange = exchange
+        self._unanswered = unanswered
+        self._asked: dict[str, float] = {}  # service -> when it was asked first since it last answered
         self._reply_to = ""
         self._pending: dict[str, Call] = {}
         self._outgoing: deque[Call] = deque()
-        self._lock = threading.Lock()  # guards _outgoing with _woken, and the start of the thread
+        self._lock = threading.Lock()  # guards _outgoing with _woken, who gives up, and the start of the thread
         self._woken = False
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -111,14 +130,18 @@ class RpcClient:
         Send the request; `result` waits for its answer.
 
         Raises:
-            Unavailable: the broker is out of reach or takes nothing, or too many calls are in flight.
+            Unavailable: the broker is out of reach or takes nothing, too many calls are in flight, or enough of them
+                wait for a silent service.
         """
         body = json.dumps({"args": [], "kwargs": arguments}).encode()
         call = Call(service, method, body, headers, deadline=time.monotonic() + timeout)
         self._start()
         if len(self._pending) >= IN_FLIGHT or not self._connected.wait(min(CONNECTING, timeout)) or self._blocked:
             raise Unavailable(service)
+        self._asked.setdefault(service, time.monotonic())
         self._pending[call.id] = call
+        if self._is_one_too_many(call):
+            raise Unavailable(service)
         with self._lock:
             self._outgoing.append(call)
             wake, self._woken = not self._woken, True
@@ -129,9 +152,7 @@ class RpcClient:
     def result(self, call: Call) -> Any:
         """The answer to *call*; raises what `call` raises."""
         try:
-            body = call.answer.result(max(0.0, call.deadline - time.monotonic()))
-        except TimeoutError:
-            raise Unavailable(call.service) from None
+            body = self._wait_for(call)
         finally:
             self._pending.pop(call.id, None)
         answer = json.loads(body)
@@ -141,6 +162,27 @@ class RpcClient:
         if error["exc_path"] in self._errors:
             raise self._errors[error["exc_path"]](*error["exc_args"])
         raise RemoteError(f"{call.service}.{call.method}: {error['exc_type']} {error['value']}")
+
+    def _wait_for(self, call: Call) -> bytes:
+        while True:
+            left = max(0.0, call.deadline - time.monotonic())
+            try:
+                return call.answer.result(min(left, LOOK))
+            except TimeoutError:
+                if left <= LOOK or self._is_one_too_many(call):
+                    raise Unavailable(call.service) from None
+
+    def _is_one_too_many(self, call: Call) -> bool:
+        """Whether enough others wait for its silent service; then it waits no more."""
+        asked = self._asked.get(call.service)
+        if asked is None or time.monotonic() < asked + SILENCE:
+            return False
+        with self._lock:  # one after the other, or all would go
+            waiting = sum(other.service == call.service for other in list(self._pending.values()))
+            if waiting <= self._unanswered:
+                return False
+            self._pending.pop(call.id, None)
+            return True
 
     def is_connected(self) -> bool:
         """Whether the broker takes our requests now."""
@@ -203,6 +245,7 @@ class RpcClient:
             connection.add_on_connection_blocked_callback(self._on_blocked)
             connection.add_on_connection_unblocked_callback(self._on_unblocked)
             self._connection, self._channel, self._blocked = connection, channel, False
+            self._asked.clear()  # who was out of reach was not silent
             self._connected.set()
             self._publish_waiting()  # what was handed over while the last connection went down
             while not self._stopping and channel.is_open:
@@ -233,7 +276,9 @@ class RpcClient:
             )
 
     def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        call = self._pending.get(properties.correlation_id or "")
+        answered = properties.correlation_id or ""
+        self._asked.pop(answered.partition(":")[0], None)
+        call = self._pending.get(answered)
         if call is not None:
             with contextlib.suppress(InvalidStateError):
                 call.answer.set_result(body)
@@ -249,6 +294,7 @@ class RpcClient:
         self._fail_pending()
 
     def _on_unblocked(self, *_: Any) -> None:
+        self._asked.clear()
         self._blocked = False
 
     def _fail_all(self) -> None:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
 
@@ -77,6 +77,37 @@ def test_a_frozen_server_is_a_503_in_time_and_the_same_key_books_later(box: Box,
     assert box.available(concert["id"]) == 98
     poll(lambda: box.http.get("/health/ready").status_code == 200, seconds=20)
     assert organiser.post(f"/v1/concerts/{draft['id']}/publish").json()["status"] == "published"
+
+
+def test_two_hundred_requests_to_a_frozen_service_are_answered_in_time_and_hold_up_nobody_else(box: Box) -> None:
+    concert, buyer = box.on_sale(box.organiser()), box.register()
+
+    def ask(_: int) -> tuple[int, bool, float]:
+        began = time.monotonic()
+        answer = many.get(f"/v1/concerts/{concert['id']}/availability")
+        return answer.status_code, "Retry-After" in answer.headers, time.monotonic() - began
+
+    with (
+        httpx.Client(base_url=box.stack.api_url, timeout=60, limits=httpx.Limits(max_connections=None)) as many,
+        ThreadPoolExecutor(200) as pool,
+    ):
+        well = list(pool.map(ask, range(200)))
+        assert {answer[:2] for answer in well} == {(200, False)}
+        in_time = 5 + max(took for *_, took in well)  # a busy machine takes its time for 200 of whatever it is
+        with ExitStack() as still:
+            for pid in poll(lambda: pids_of(box, "booking_svc", 2)):
+                still.enter_context(frozen(pid))
+            asking = [pool.submit(ask, n) for n in range(200)]
+            for _ in range(5):
+                began = time.monotonic()
+                assert buyer.get("/v1/me").status_code == 200
+                assert box.login(buyer.user["email"]).id == buyer.id
+                assert time.monotonic() - began < in_time
+            answers = [one.result() for one in asking]
+        assert {answer[:2] for answer in answers} == {(503, True)}
+        assert max(took for *_, took in answers) < in_time
+        poll(lambda: ask(0)[0] == 200, seconds=20)
+        assert {status for status, *_ in pool.map(ask, range(200))} == {200}
 
 
 def test_a_service_that_is_killed_serves_again_and_keeps_its_bookings(box: Box) -> None:

@@ -170,6 +170,46 @@ def test_calls_above_the_limit_are_refused_at_once_and_those_below_are_not(
     assert client.call(tiny.name, "ping", {}, {}) == "pong"
 
 
+def test_silent_service_keeps_only_some_callers_waiting_and_those_of_others_not_at_all(
+    stack: LocalStack, tiny: Tiny, silent: str
+) -> None:
+    client = RpcClient(stack.amqp_uri, [], unanswered=4)
+    with ThreadPoolExecutor(16) as threads:
+        asking = [
+            threads.submit(seconds_until_unavailable, lambda: client.call(silent, "ping", {}, {})) for _ in range(16)
+        ]
+        poll(lambda: sum(one.done() for one in asking) == 12)
+        assert all(one.result() < rpc.SILENCE + AT_ONCE for one in asking if one.done())
+        assert seconds_until_unavailable(lambda: client.call(silent, "ping", {}, {})) < 0.5
+        assert client.call(tiny.name, "ping", {}, {}) == "pong"
+        assert sum(not one.done() for one in asking) == 4, "those before them wait until their deadline"
+    assert client._pending == {}
+    client.close()
+
+
+def test_service_that_is_slow_and_answers_is_not_taken_for_silent(stack: LocalStack, tiny: Tiny) -> None:
+    client = RpcClient(stack.amqp_uri, [], unanswered=4)
+    with ThreadPoolExecutor(25) as threads:
+        answers = threads.map(
+            lambda n: client.call(tiny.name, "slow_echo", {"value": n, "seconds": n / 10}, {}), range(25)
+        )
+        assert list(answers) == list(range(25))
+    client.close()
+
+
+def test_service_that_was_silent_is_called_by_all_once_it_answers(stack: LocalStack, tiny: Tiny) -> None:
+    client = RpcClient(stack.amqp_uri, [], unanswered=4)
+    with tiny.frozen():
+        waiting = [client.submit(tiny.name, "ping", {}, {}) for _ in range(4)]
+        poll(lambda: time.monotonic() > client._asked[tiny.name] + rpc.SILENCE)
+        with pytest.raises(Unavailable):
+            client.submit(tiny.name, "ping", {}, {})
+    assert [client.result(call) for call in waiting] == ["pong"] * 4
+    with ThreadPoolExecutor(25) as threads:
+        assert all(threads.map(lambda _: is_answered(client, tiny), range(100)))
+    client.close()
+
+
 # --- a broken connection
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -70,6 +71,16 @@ class Tiny:
             stderr=subprocess.DEVNULL,
         )
         poll(self._answers, STARTING)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It stands still for the time of the block."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as a power cut would."""
