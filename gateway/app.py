@@ -18,6 +18,7 @@ from gateway import (
     request_log,
     services,
     sessions,
+    surplus,
     tokens,
 )
 from gateway.access import declared
@@ -98,6 +99,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.before_request(sessions.admit)
     app.before_request(bodies.check_length)
     negotiation.register(app)
+    surplus.register(app)
     if app.config["TRUSTED_PROXIES"]:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=app.config["TRUSTED_PROXIES"], x_proto=app.config["TRUSTED_PROXIES"]

@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from http import HTTPStatus
 
 from flask import Flask, Response, g, request
 from flask_cors import CORS
@@ -48,6 +49,8 @@ def _add(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     for name, value in SECURITY.items():
         response.headers.setdefault(name, value)
+    if response.status_code in (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT) and not response.get_data():
+        response.headers.pop("Content-Type", None)  # there is nothing that it could be the form of
     if request.is_secure:  # as a trusted proxy says; over plain HTTP browsers ignore it
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response

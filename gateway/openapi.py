@@ -215,15 +215,13 @@ def _codes(path: str, method: str, operation: Document, view: Any) -> dict[int, 
     if operation.get("x-roles"):
         codes.add("forbidden")
     if "requestBody" in operation:
-        codes |= {*BODY_CODES, "invalid"}
+        codes |= set(BODY_CODES)
     elif method != "get":
         codes |= {"length_required", "content_too_large"}
-    if any(parameter.get("in") == "query" for parameter in operation["parameters"]):
-        codes.add("invalid")
     if any("content" in answer for status, answer in operation["responses"].items() if status.startswith("2")):
         codes.add("not_acceptable")
-    if path.startswith("/v1/") and "rate_limited" in errors.meanings():
-        codes.add("rate_limited")
+    if path.startswith("/v1/"):
+        codes |= {"rate_limited", "invalid"}  # also for a parameter, or a body, that the route does not know
     by_status: dict[int, set[str]] = defaultdict(set)
     for code in codes:
         by_status[CODES[code].status].add(code)

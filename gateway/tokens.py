@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from typing import Any, NamedTuple
 
-from flask import Flask, current_app
+from flask import Flask, current_app, request
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -97,6 +97,7 @@ def read(refresh: bool = False) -> Claims:
     Raises:
         NotAuthenticated, TokenExpired
     """
+    _spell_scheme()
     try:
         verify_jwt_in_request(refresh=refresh)
         claims = get_jwt()
@@ -107,3 +108,10 @@ def read(refresh: bool = False) -> Claims:
     if claims["type"] != ("refresh" if refresh else "access"):
         raise NotAuthenticated
     return Claims(claims["sub"], claims["sid"], claims["jti"])
+
+
+def _spell_scheme() -> None:
+    """A scheme may be in any case (RFC 9110); the library knows it as `Bearer` only."""
+    scheme, space, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        request.environ.update(HTTP_AUTHORIZATION=f"Bearer{space}{token}")

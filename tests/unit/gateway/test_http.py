@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from flask import Flask, Response
 from flask.testing import FlaskClient
 
+from gateway import headers, sessions, tokens
 from gateway.app import create_app
 from gateway.config import MissingSetting, from_environment
 
@@ -61,6 +64,55 @@ def test_body_that_is_not_said_to_be_json_is_refused(client: FlaskClient) -> Non
     assert refused(answer) == (415, "unsupported_media_type")
 
 
+BODILESS = [("POST", "/v1/auth/logout"), ("POST", "/v1/bookings/b/cancel"), ("DELETE", "/v1/holds/h")]
+
+
+@pytest.fixture
+def admitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody whom every route lets in."""
+    someone = sessions.Identity("u1", "s1", ["customer", "organiser", "admin"])
+    monkeypatch.setattr(tokens, "read", lambda: None)
+    monkeypatch.setattr(sessions, "_identify", lambda claims: someone)
+
+
+@pytest.mark.usefixtures("admitted")
+@pytest.mark.parametrize(("method", "path"), BODILESS)
+def test_body_where_none_is_meant_is_refused_by_field(client: FlaskClient, method: str, path: str) -> None:
+    for body, named in (
+        (b'{"reason": "rain", "x": 1}', {"reason", "x"}), (b"[1]", {"body"}), (b"1", {"body"}),
+        (b"reason=rain", {"body"}), (b"[" * 60_000, {"body"}), (b'{"\\ud800": 1}', {"?"}),
+    ):  # fmt: skip
+        answer = client.open(path, method=method, data=body, headers=JSON)
+        assert refused(answer) == (422, "invalid")
+        assert answer.json["errors"].keys() == named
+
+
+@pytest.mark.usefixtures("admitted")
+@pytest.mark.parametrize(("method", "path"), BODILESS)
+def test_empty_body_says_nothing(client: FlaskClient, method: str, path: str) -> None:
+    for body in (b"", b" ", b"{}"):
+        assert refused(client.open(path, method=method, data=body, headers=JSON)) == (503, "unavailable")
+
+
+@pytest.mark.usefixtures("admitted")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *BODILESS,
+        *(("GET", f"/v1/{path}") for path in ("concerts", "concerts/c/seats", "audit-log")),
+        ("POST", "/v1/holds"),
+    ],
+)
+def test_unknown_parameter_is_refused_by_name(client: FlaskClient, method: str, path: str) -> None:
+    answer = client.open(f"{path}?colour=red&limit[$gt]=1", method=method)
+    assert refused(answer) == (422, "invalid")
+    assert answer.json["errors"] == {"colour": ["Unknown field."], "limit[$gt]": ["Unknown field."]}
+
+
+def test_who_is_nobody_learns_nothing_of_parameters(client: FlaskClient) -> None:
+    assert refused(client.get("/v1/bookings?colour=red")) == (401, "not_authenticated")
+
+
 def test_unknown_method_is_told_the_known_ones(client: FlaskClient) -> None:
     answer = client.put("/v1/bookings")
     assert refused(answer) == (405, "method_not_allowed")
@@ -102,6 +154,26 @@ def test_tag_is_the_same_whether_compressed_or_not(client: FlaskClient) -> None:
 def test_compression_may_be_ruled_out(client: FlaskClient) -> None:
     for coding in ("gzip;q=0", "identity", "br"):
         assert "Content-Encoding" not in client.get("/openapi.json", headers={"Accept-Encoding": coding}).headers
+
+
+@pytest.mark.parametrize("status", [202, 204])
+def test_answer_without_a_body_has_no_form(status: int) -> None:
+    app = Flask(__name__)
+    app.config["CORS_ORIGINS"] = []
+    headers.register(app)
+    app.add_url_rule("/", view_func=lambda: Response(status=status))
+    assert "Content-Type" not in app.test_client().get("/").headers
+
+
+def test_scheme_of_a_token_may_be_in_any_case(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "_identify", lambda claims: sessions.Identity(claims.user_id, claims.session_id, []))
+    session = {"id": "s1", "refreshed_at": int(time.time()), "refresh_id": "r1"}
+    with client.application.app_context():
+        token = tokens.issue(cast(Any, {"user": {"id": "u1"}, "session": session})).access_token
+    for scheme in ("Bearer ", "bearer ", "BEARER "):
+        assert refused(client.get("/v1/me", headers={"Authorization": scheme + token})) == (503, "unavailable")
+    for scheme in ("Basic ", "bearer", "bearer  x ", "bear er ", ""):
+        assert refused(client.get("/v1/me", headers={"Authorization": scheme + token})) == (401, "not_authenticated")
 
 
 def test_refusal_is_kept_by_nobody(client: FlaskClient) -> None:
