@@ -15,17 +15,16 @@ from icalendar import Calendar, Event, vCalAddress, vText
 from mailer_svc.wording import Wording, one_line, place
 from rabbitmq.times import from_wire
 
-#: Nobody tells when a concert ends; without an end a calendar shows a point.
-LASTS = timedelta(hours=2)
-
 
 def method(booking: dict[str, Any]) -> str:
     return "CANCEL" if booking["status"] == "cancelled" else "PUBLISH"
 
 
-def calendar(booking: dict[str, Any], as_of: datetime, sender: str, wording: Wording) -> bytes:
+def calendar(booking: dict[str, Any], as_of: datetime, sender: str, lasts: timedelta, wording: Wording) -> bytes:
     """
     *booking* as it was at *as_of*, as an iCalendar file from *sender*, a name with an address.
+
+    Nobody tells when a concert ends, and without an end a calendar shows a point: it *lasts* so long.
 
     SEQUENCE counts the seconds from the confirmation to *as_of*: later knowledge always replaces earlier.
     """
@@ -37,7 +36,7 @@ def calendar(booking: dict[str, Any], as_of: datetime, sender: str, wording: Wor
     event.add("sequence", max(0, int((as_of - from_wire(booking["confirmed_at"])).total_seconds())))
     event.add("dtstamp", as_of)
     event.add("dtstart", starts_at)
-    event.add("dtend", starts_at + LASTS)
+    event.add("dtend", starts_at + lasts)
     event.add("summary", one_line(concert["title"]))
     event.add("location", place(concert["venue"]))
     event.add("description", _description(booking, wording))
@@ -52,6 +51,8 @@ def calendar(booking: dict[str, Any], as_of: datetime, sender: str, wording: Wor
     entry.add_component(event)
     # A year on both sides is all that the entry's own zone needs to tell.
     entry.add_missing_timezones(starts_at.date() - timedelta(days=366), starts_at.date() + timedelta(days=366))
+    for zone in entry.walk("VTIMEZONE"):
+        zone.pop("COMMENT", None)  # the library tells of those years there, in words for programmers
     return entry.to_ical()
 
 

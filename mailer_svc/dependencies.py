@@ -24,7 +24,8 @@ class SharedPostOffice(SharedExtension):
     def setup(self) -> None:
         config = self.container.config
         signer = TicketSigner(config["TICKET_SIGNING_KEY"], config["TICKET_RETIRED_KEYS"])
-        writer = Writer(config["MAIL_FROM"], signer, config["SHOP_URL"])
+        lasts = timedelta(seconds=float(config["CONCERT_LASTS"]))
+        writer = Writer(config["MAIL_FROM"], signer, config["SHOP_URL"], lasts)
         server = MailServer(config["SMTP_URL"])
         mongo = database.connect(config["MONGO_URI"], "mailer_svc")
         first_pause = timedelta(seconds=float(config["MAIL_RETRY_SECONDS"]))

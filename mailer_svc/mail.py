@@ -1,7 +1,7 @@
 """Mails as they are written: words, HTML and its plain-text twin, tickets, calendar entry, codes, headers."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
@@ -20,6 +20,8 @@ PATHS = {"password_reset": "/reset-password", "address_verification": "/verify-e
 WITH_TICKETS = {"booking_confirmed", "booking_rescheduled", "booking_reminder"}
 WITH_CALENDAR = {"booking_confirmed", "booking_rescheduled", "booking_cancelled", "concert_cancelled"}
 NO_SHOP = "none"
+#: As long as concert_svc has it, unless both are told otherwise.
+CONCERT_LASTS = timedelta(hours=4)
 #: A name that a mail program would turn into a link: anybody can register anybody's address under any name.
 LINK = re.compile(r"://|www\.|\w\.\w{2}", re.IGNORECASE)
 
@@ -34,11 +36,18 @@ class Letter(NamedTuple):
 
 
 class Writer:
-    """Writes mails from *sender*, with tickets that *signer* signs, and links to the shop if there is one."""
+    """
+    Writes mails from *sender*, with tickets that *signer* signs, and links to the shop if there is one.
 
-    def __init__(self, sender: str, signer: TicketSigner, shop_url: str = NO_SHOP) -> None:
+    In calendars a concert *lasts* so long.
+    """
+
+    def __init__(
+        self, sender: str, signer: TicketSigner, shop_url: str = NO_SHOP, lasts: timedelta = CONCERT_LASTS
+    ) -> None:
         self._sender = sender
         self.signer = signer
+        self._lasts = lasts
         self._shop_url = None if shop_url == NO_SHOP else shop_url.rstrip("/")
         self.address = parseaddr(sender)[1]
 
@@ -68,7 +77,7 @@ class Writer:
 
     def calendar(self, booking: dict[str, Any], as_of: datetime) -> bytes:
         """The booking as an iCalendar file."""
-        return calendar.calendar(booking, as_of, self._sender, Wording(DEFAULT_LANGUAGE, "calendar"))
+        return calendar.calendar(booking, as_of, self._sender, self._lasts, Wording(DEFAULT_LANGUAGE, "calendar"))
 
     def _content(self, letter: Letter, contact: Contact, text: Wording) -> dict[str, Any]:
         """What the templates know."""

@@ -8,7 +8,8 @@ import icalendar
 import pytest
 
 from booking_svc.contract import Booking
-from tests.unit.mailer_svc.letters import BOOKING, CANCELLED, NOW, VENUE, WRITER, booked
+from mailer_svc.mail import Writer
+from tests.unit.mailer_svc.letters import BOOKING, CANCELLED, NOW, SENDER, VENUE, WRITER, booked
 
 LATER = NOW + timedelta(hours=1)
 
@@ -26,7 +27,19 @@ def test_entry_is_at_the_right_instant_in_the_venues_zone() -> None:
     starts_at = entry()["DTSTART"]
     assert starts_at.dt.astimezone(UTC) == datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
     assert starts_at.params["TZID"] == "Europe/Berlin"
-    assert entry()["DTEND"].dt > starts_at.dt
+
+
+def test_entry_lasts_as_long_as_the_concert() -> None:
+    """`finished` comes CONCERT_LASTS after the start."""
+    assert entry()["DTEND"].dt - entry()["DTSTART"].dt == timedelta(hours=4)
+    shorter = icalendar.Calendar.from_ical(
+        Writer(SENDER, WRITER.signer, lasts=timedelta(hours=1)).calendar(dict(BOOKING), NOW)
+    ).walk("VEVENT")[0]
+    assert shorter["DTEND"].dt - shorter["DTSTART"].dt == timedelta(hours=1)
+
+
+def test_entry_has_no_comments_of_the_program_that_made_it() -> None:
+    assert b"COMMENT" not in WRITER.calendar(dict(BOOKING), NOW)
 
 
 @pytest.mark.parametrize("wire", ["2026-10-25T00:30:00Z", "2026-07-01T19:00:00Z", "2027-03-28T01:00:00Z"])
