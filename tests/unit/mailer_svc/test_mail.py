@@ -102,6 +102,14 @@ def test_every_mail_greets_its_reader_and_says_what_it_is(document: str) -> None
 
 
 @EVERY_MAIL
+def test_signature_is_set_apart_as_mail_programs_know_it(document: str) -> None:
+    """RFC 3676, 4.3: two dashes and a space."""
+    plain = "\n".join(body(written(letter(document)), "plain").splitlines())
+    assert plain.count("\n\n-- \n") == 1
+    assert "\n\n\n" not in plain
+
+
+@EVERY_MAIL
 def test_every_mail_adapts_to_phones_and_to_the_dark(document: str) -> None:
     html = body(written(letter(document)), "html")
     assert 'name="viewport"' in html and "@media (max-width: 480px)" in html
@@ -141,6 +149,17 @@ ICS: tuple[str, str | None] = ("text/calendar", "concert.ics")
 )
 def test_mail_carries_what_its_reader_needs(document: str, expected: list[tuple[str, str | None]]) -> None:
     assert parts(written(letter(document))) == expected
+
+
+@pytest.mark.parametrize("document", ["booking_cancelled", "concert_cancelled"])
+def test_mail_about_a_cancellation_promises_no_money_and_says_whom_to_ask(document: str) -> None:
+    """There are no refunds yet."""
+    message = written(letter(document))
+    plain, html = body(message, "plain"), read(body(message, "html")).text
+    assert "Cancelled: €64.99" in plain
+    for text in (plain, html):
+        assert "Please ask the organiser of the concert" in text
+        assert "given back" not in text.lower() and "refund" not in text.lower()
 
 
 @pytest.mark.parametrize("document", ["booking_cancelled", "concert_cancelled"])
