@@ -16,12 +16,13 @@ from mailer_svc.wording import Wording, one_line, place, type_name
 INK, GREY, RULE, ACCENT, PAPER = map(HexColor, ("#17151f", "#6b6880", "#d8d5e3", "#3b2a78", "#ffffff"))
 LEFT, RIGHT = 18 * mm, A4[0] - 18 * mm
 TOP = A4[1] - 18 * mm
-CARD, BAND = 118 * mm, 33 * mm  #: heights: of the ticket, of its coloured head
+CARD, BAND = 132 * mm, 33 * mm  #: heights: of the ticket, of its coloured head
 INNER = 8 * mm
 QR = 60 * mm  #: a side, quiet zone included
 STUB = RIGHT - QR - 8 * mm  #: where the part with the code begins
-#: How facts side by side share the room, by their number.
-SHARES = {1: (1.0,), 2: (0.5, 0.5), 3: (0.43, 0.35, 0.22), 4: (0.43, 0.25, 0.16, 0.16)}
+#: How facts side by side share the room, by their number, where each has enough; and the most that one of them gets.
+SHARES = {1: (1.0,), 2: (0.5, 0.5), 3: (0.43, 0.35, 0.22)}
+GAP, MOST = 2 * mm, 0.6
 SMALL, NORMAL, LARGE, TITLE = 8.0, 11.0, 15.0, 21.0
 
 
@@ -82,43 +83,56 @@ def _facts(canvas: Canvas, booking: dict[str, Any], ticket: dict[str, Any], hold
     if concert["doors_at"]:
         times.append(wording("doors_at_time", time=wording.time(concert["doors_at"], venue)))
     y = paragraph(canvas, x, y + 1 * mm, " · ".join(times), REGULAR, NORMAL, room, 2) - 3 * mm
-    y = _fact(canvas, x, y, room, wording("where"), place(venue), NORMAL, most=2) - 4 * mm
-    named = [(wording("type"), type_name(ticket))]
+    y = _fact(canvas, x, y, room, wording("where"), place(venue), NORMAL, most=2, smallest=NORMAL) - 4 * mm
+    y = _fact(canvas, x, y, room, wording("type"), type_name(ticket), LARGE, most=2, smallest=NORMAL) - 3 * mm
     if ticket["seat"]:
         parts = ticket["seat"].rsplit("-", 2)
         labels = ("section", "row", "seat")[-len(parts) :]
-        named += [(wording(label), part) for label, part in zip(labels, parts, strict=True)]
-    _columns(canvas, x, y, room, named, LARGE, SHARES[len(named)])
+        named = [(wording(label), part) for label, part in zip(labels, parts, strict=True)]
+        _columns(canvas, x, y, room, named, LARGE)
     facts = [
         (wording("holder"), holder),
         (wording("reference"), booking["reference"]),
         (wording("price"), wording.money(ticket["price"])),
     ]
-    _columns(canvas, x, TOP - CARD + 15 * mm, room, facts, NORMAL, SHARES[3])
+    _columns(canvas, x, TOP - CARD + 15 * mm, room, facts, NORMAL)
 
 
-def _fact(canvas: Canvas, x: float, y: float, room: float, label: str, value: str, size: float, most: int = 1) -> float:
-    canvas.setFillColor(GREY)
-    draw(canvas, x, y, label, REGULAR, SMALL)
-    canvas.setFillColor(INK)
-    while most == 1 and size > SMALL and width(value, BOLD, size) > room:
-        size -= 0.5
-    return paragraph(canvas, x, y - size * 1.25, value, BOLD, size, room, most)
-
-
-def _columns(
+def _fact(
     canvas: Canvas,
     x: float,
     y: float,
     room: float,
-    named: list[tuple[str, str]],
+    label: str,
+    value: str,
     size: float,
-    shares: tuple[float, ...],
-) -> None:
+    most: int = 1,
+    smallest: float = SMALL,
+) -> float:
+    """A label, and below it the value: in one line as large as it fits, else of the *smallest* size in *most* lines."""
+    canvas.setFillColor(GREY)
+    draw(canvas, x, y, label, REGULAR, SMALL)
+    canvas.setFillColor(INK)
+    while size > smallest and width(value, BOLD, size) > room:
+        size -= 0.5
+    return paragraph(canvas, x, y - size * 1.25, value, BOLD, size, room, most)
+
+
+def _columns(canvas: Canvas, x: float, y: float, room: float, named: list[tuple[str, str]], size: float) -> None:
     """Facts side by side, each with its share of the room."""
-    for (label, value), share in zip(named, shares, strict=True):
-        _fact(canvas, x, y, room * share - 2 * mm, label, value, size)
+    for (label, value), share in zip(named, _shares(named, size, room), strict=True):
+        _fact(canvas, x, y, room * share - GAP, label, value, size)
         x += room * share
+
+
+def _shares(named: list[tuple[str, str]], size: float, room: float) -> tuple[float, ...]:
+    """As usual, unless one does not fit: then as each needs, so that a long name is not set tiny beside empty room."""
+    needs = [max(width(value, BOLD, size), width(label, REGULAR, SMALL)) + GAP for label, value in named]
+    usual = SHARES[len(named)]
+    if all(need <= share * room for need, share in zip(needs, usual, strict=True)):
+        return usual
+    needs = [min(need, MOST * room) for need in needs]
+    return tuple(need / sum(needs) for need in needs)
 
 
 def _stub(canvas: Canvas, booking: dict[str, Any], ticket: dict[str, Any], token: str, wording: Wording) -> None:

@@ -79,6 +79,21 @@ def test_same_tickets_are_the_same_bytes() -> None:
     assert WRITER.tickets(dict(BOOKING), "Ada") == WRITER.tickets(copy.deepcopy(dict(BOOKING)), "Ada")
 
 
+def size_of(fact: str, booking: Booking) -> float:
+    """How large, in points, the letters are in which the last page says *fact*."""
+    text = pypdfium2.PdfDocument(WRITER.tickets(dict(booking), "Ada Lovelace"))[1].get_textpage()
+    return float(pypdfium2.raw.FPDFText_GetFontSize(text, text.get_text_range().index(fact)))
+
+
+def test_longest_names_of_types_and_sections_are_shown_whole_and_legible() -> None:
+    booking = copy.deepcopy(BOOKING)
+    booking["tickets"][1].update(name="Logenplatz Mittelrang links", seat="LOGEMITTELIN-12-104")
+    text = pages(booking)[1][0]
+    assert all(fact in text for fact in ("Logenplatz Mittelrang links", "LOGEMITTELIN", "12", "104")), text
+    assert size_of("LOGEMITTELIN", booking) >= 11
+    assert size_of("Logenplatz", booking) >= 11
+
+
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft " * 3
 
 
