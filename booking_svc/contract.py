@@ -411,7 +411,7 @@ class HoldExpired(Refusal):
 
 
 class LimitReached(Refusal):
-    """The limit of tickets per person is reached."""
+    """The limit of tickets per person is reached."""  # its arguments: the limit, how many the buyer has
 
 
 class NotOnSaleYet(Refusal):

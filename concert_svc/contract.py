@@ -269,7 +269,7 @@ class ConcertNotFound(Refusal):
 
 
 class WrongState(Refusal):
-    """The concert's state does not allow this."""
+    """The concert's state does not allow this."""  # its argument is the state
 
 
 class InvalidConcert(Refusal):

@@ -26,6 +26,7 @@ class Code(NamedTuple):
 AVAILABILITY = Step("See how many tickets are left.", "GET", "/v1/concerts/{concert_id}/availability")
 SEATS = Step("See which seats are free.", "GET", "/v1/concerts/{concert_id}/seats")
 CONCERT = Step("Read when sales open and close, and the limit per person.", "GET", "/v1/concerts/{concert_id}")
+STATE = Step("Read the concert; `status` says in which state it is.", "GET", "/v1/concerts/{concert_id}")
 OWN_BOOKINGS = Step("See what you have booked.", "GET", "/v1/bookings")
 OTHER_CONCERTS = Step("Look for another concert.", "GET", "/v1/concerts")
 
@@ -112,7 +113,7 @@ CODES: dict[str, Code] = {
     "limit_reached": Code(
         409,
         "The concert has a limit of tickets per person, `max_tickets_per_user`. Your bookings and your running holds "
-        "count towards it.",
+        "count towards it; `errors.items` says how many.",
         "Ask for fewer, or release a hold or cancel a booking first.",
         (OWN_BOOKINGS, CONCERT, Step("Ask for fewer tickets, release a hold, or cancel a booking first.")),
     ),
@@ -151,7 +152,11 @@ CODES: dict[str, Code] = {
     "wrong_state": Code(
         409,
         "The concert is in a state that does not allow this: only a draft can be published or deleted, for example.",
-        "Read the concert; `status` says in which state it is.",
+        "Read the concert; `errors.status` says in which state it is, unless it is about what is sold or held.",
+        (
+            STATE,
+            Step("Publish a draft to sell it; delete a draft, cancel what is on sale. What is over stays as it is."),
+        ),
     ),
     "request_in_progress": Code(
         409,

@@ -245,6 +245,10 @@ def _by_name(error: Exception) -> dict[str, list[str]] | None:
         return {error.args[0]: [error.args[1]]}
     if isinstance(error, concert.CapacityBelowSold) and len(error.args) == 2:
         return {"ticket_types": ["Of {} {} tickets are sold or held.".format(*error.args)]}
+    if isinstance(error, booking.LimitReached) and len(error.args) == 2:
+        return {"items": ["At most {} tickets per person; you have {}, held ones among them.".format(*error.args)]}
+    if isinstance(error, concert.WrongState) and len(error.args) == 1:
+        return {"status": ["It is {}.".format(*error.args)]}
     if isinstance(error, concert.SeatsTaken):
         return {"ticket_types": [f"{seat} is sold or held." for seat in error.args]}
     return {"starts_at": [_meaning(concert.StartsTooSoon)]} if isinstance(error, concert.StartsTooSoon) else None

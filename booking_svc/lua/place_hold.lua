@@ -50,7 +50,7 @@ for slot = 1, math.max(limit, #stored_slots / 8) do
     slots[#slots + 1] = slot
   end
 end
-if has + wanted > limit then return deny(now, { 'limit_reached' }) end
+if has + wanted > limit then return deny(now, { 'limit_reached', tostring(limit), tostring(has) }) end
 
 local units = {}
 for _, want in ipairs(request.wanted) do

@@ -23,9 +23,9 @@ blueprint = Blueprint("concerts", __name__, url_prefix="/v1/concerts", descripti
 @anyone()
 def search_concerts(arguments: dict[str, Any]) -> ConcertPage:
     """
-    Concerts on sale: the next first, or the most relevant to `q`.
+    Concerts on sale: the next first, or the most relevant to a text.
 
-    With `available` a page may have fewer than `limit` while there are more; `next_cursor` tells.
+    The text is `q`. With `available` a page may have fewer than `limit` while there are more; `next_cursor` tells.
     """
     limit, cursor = arguments.pop("limit"), arguments.pop("cursor")
     by = "relevance" if "text" in arguments else "date"

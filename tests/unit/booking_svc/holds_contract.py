@@ -195,6 +195,14 @@ class HoldsContract:
         shop.hold("just enough", "ada", items(standing=1))
         assert shop.refused("ada", items(balcony=1), LimitReached)
 
+    def test_refusal_says_the_limit_and_what_the_buyer_has_of_it(self, stall: Callable[..., Stall]) -> None:
+        shop = stall(limit=3)
+        shop.hold("held", "ada", items(standing=2))
+        shop.load(shop.sold())
+        with pytest.raises(LimitReached) as refusal:
+            shop.hold("too many", "ada", items(balcony=2))
+        assert refusal.value.args == ("3", "2")
+
     def test_limit_is_each_buyers_own(self, stall: Callable[..., Stall]) -> None:
         shop = stall(limit=1)
         shop.hold("first", "ada", items(standing=1))

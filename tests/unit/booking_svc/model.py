@@ -400,7 +400,7 @@ class ModelOfHolds:
         limit = offer.terms["max_tickets_per_user"]
         has = sum(not isinstance(claim, Unit) and claim[0] == request.buyer for claim in concert.owners)
         if has + wanted > limit:
-            raise self._refusal(concert, LimitReached())
+            raise self._refusal(concert, LimitReached(str(limit), str(has)))
         slots = [slot for slot in range(1, limit + 1) if (request.buyer, slot) not in concert.owners][:wanted]
         taken = Taken(request.buyer, slots, [])
         for want in request.wanted:

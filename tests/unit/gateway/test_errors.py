@@ -108,7 +108,15 @@ def test_refusal_of_an_item_says_what_of_it() -> None:
         "items": ["There is no seat {0}{x}."]
     }
     assert "errors" not in answer_to(booking_svc.contract.SoldOut()).json
-    assert "errors" not in answer_to(booking_svc.contract.LimitReached("x")).json
+
+
+def test_refusal_names_the_limit_and_the_state() -> None:
+    limited = answer_to(booking_svc.contract.LimitReached("4", "3")).json
+    assert limited["errors"] == {"items": ["At most 4 tickets per person; you have 3, held ones among them."]}
+    assert "errors" not in answer_to(booking_svc.contract.LimitReached()).json
+    wrong = answer_to(concert_svc.contract.WrongState("published")).json
+    assert wrong["errors"] == {"status": ["It is published."]}
+    assert wrong["next"]
 
 
 def test_whose_token_is_bad_is_told_how_to_authenticate() -> None:

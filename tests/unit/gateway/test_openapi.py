@@ -113,6 +113,10 @@ def test_every_refusal_is_a_problem_with_the_codes_it_may_have(document: dict[st
                 assert {CODES[code].status for code in codes} == {int(status)}
 
 
+def test_summary_is_plain_text(document: dict[str, Any]) -> None:
+    assert [operation["summary"] for _, _, operation in operations(document) if "`" in operation["summary"]] == []
+
+
 def test_route_is_refused_as_the_contracts_of_what_it_calls_say(document: dict[str, Any]) -> None:
     codes = {
         code
@@ -155,9 +159,9 @@ def test_every_code_has_a_cause_and_a_cure_and_a_place_on_the_page(code: str, ap
 
 
 @pytest.mark.parametrize(
-    "code", ["sold_out", "not_on_sale_yet", "sales_closed", "limit_reached", "tickets_unavailable"]
+    "code", ["sold_out", "not_on_sale_yet", "sales_closed", "limit_reached", "tickets_unavailable", "wrong_state"]
 )
-def test_refusal_on_sale_says_what_to_do_next(code: str, app: Flask, document: dict[str, Any]) -> None:
+def test_refusal_of_a_concert_says_what_to_do_next(code: str, app: Flask, document: dict[str, Any]) -> None:
     assert CODES[code].next
     known = {(method.upper(), path) for path, method, _ in operations(document)}
     for step in CODES[code].next:
