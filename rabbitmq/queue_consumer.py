@@ -3,22 +3,23 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 import eventlet
-from amqp.exceptions import AMQPError, NotFound  # type: ignore[import-untyped]
+from amqp.exceptions import AMQPError, NotFound, RecoverableConnectionError  # type: ignore[import-untyped]
 from kombu import Connection, Message
 from kombu.exceptions import MessageStateError
 from nameko.constants import AMQP_URI_CONFIG_KEY
-from nameko.messaging import QueueConsumer
+from nameko.messaging import QueueConsumer, QueueConsumerStopped
 
 from rabbitmq import wire
+from rabbitmq.errors import Unavailable
 from rabbitmq.logs import request_id
 from rabbitmq.message_context import PREFIX, REQUEST_ID, own_texts
 from rabbitmq.names import outlet
-from rabbitmq.publisher import ImpatientPublisher
+from rabbitmq.publisher import SOCKET, ImpatientPublisher
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,12 @@ LOOK = 0.2
 RECONNECTING = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 2}
 #: Seconds between heartbeats. After two without one the connection is made anew.
 HEARTBEAT = 20
-#: Seconds for the broker to confirm what is published.
-CONFIRMING = 10
+#: Seconds for the broker to let us go.
+ANSWERING = 2
+#: Seconds for the broker to confirm what is published; then it is published again over a new connection.
+CONFIRMING = 5
+#: Seconds for all tries to publish a message.
+PUBLISHING = 15
 
 
 class SafeQueueConsumer(QueueConsumer):
@@ -44,20 +49,30 @@ class SafeQueueConsumer(QueueConsumer):
         super().__init__()
         self._unsettled: set[int] = set()
         self._asked_to_stop = False
+        self._pending_remove_providers: dict[Any, Any] = {}
 
     @property
     def connection(self) -> Connection:
         connection = super().connection
         connection.heartbeat = HEARTBEAT
-        connection.transport_options = {**(connection.transport_options or {}), "frame_handler": wire.frame_handler}
+        connection.transport_options = {
+            **(connection.transport_options or {}),
+            **SOCKET,
+            "frame_handler": wire.frame_handler,
+        }
         return connection
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
-        """Left to itself kombu looks for the broker ever more rarely, and once in half a minute in the end."""
-        with self.create_connection() as connection:
-            connection.ensure_connection(self.on_connection_error, **RECONNECTING)
+        """Left to itself kombu looks for the broker ever more rarely, and waits without limit to part from it."""
+        connection = self.create_connection()
+        try:
+            connection.ensure_connection(self.on_connection_error, callback=self._look_whether_to_stop, **RECONNECTING)
             yield connection
+        finally:
+            with eventlet.Timeout(ANSWERING, False):
+                connection.release()  # in order, so that the broker has what was acknowledged
+            connection.collect()
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Queues are declared by the topology alone: one that is missing is waited for."""
@@ -67,6 +82,9 @@ class SafeQueueConsumer(QueueConsumer):
             except NotFound as error:
                 log.error("waiting for the topology to be applied: %s", error)
                 eventlet.sleep(1)
+            except QueueConsumerStopped:
+                if not self._consumers_ready.ready():
+                    raise  # Nameko waits for it
 
     def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
         for provider in self._providers:
@@ -77,9 +95,36 @@ class SafeQueueConsumer(QueueConsumer):
 
     def on_iteration(self) -> None:
         """Nameko hangs up as soon as nothing more is to come; then what is being done could not be acknowledged."""
-        self._cancel_consumers_if_requested()
-        if not self._consumers and (self._asked_to_stop or not self._unsettled):
-            self.should_stop = True
+        try:
+            self._cancel_consumers_if_requested()
+        finally:
+            if not self._consumers and (self._asked_to_stop or not self._unsettled):
+                self.should_stop = True
+
+    def _look_whether_to_stop(self) -> None:
+        """While there is no broker."""
+        if self._consumers_ready.ready():  # else Nameko ends the search itself
+            with suppress(AMQPError, OSError):
+                self.on_iteration()
+        if self.should_stop:
+            raise QueueConsumerStopped
+
+    def _cancel_consumers_if_requested(self) -> None:
+        """
+        Nameko's waits for the broker's consent without limit.
+
+        Raises:
+            AMQPError, OSError: it does not answer, or is gone; they have left all the same.
+        """
+        leaving, self._pending_remove_providers = self._pending_remove_providers, {}
+        try:
+            with eventlet.Timeout(ANSWERING, RecoverableConnectionError("the broker does not let us go")):
+                for provider in leaving:
+                    self._consumers[provider].cancel()
+        finally:
+            for provider, has_left in leaving.items():
+                del self._consumers[provider]
+                has_left.send()
 
     def stop(self) -> None:
         self._asked_to_stop = True  # by now all workers are done
@@ -136,10 +181,11 @@ def publish(container: Any, routing_key: str, body: bytes, **properties: Any) ->
         Exception: it has not, or nobody knows: of kombu, amqp, nameko or the network.
     """
     as_json = {"content_type": wire.JSON, "content_encoding": "utf-8"}
-    ImpatientPublisher(container.config[AMQP_URI_CONFIG_KEY]).publish(
-        body,
-        exchange=outlet(container.service_name),
-        routing_key=routing_key,
-        confirm_timeout=CONFIRMING,
-        **{**as_json, **properties},
-    )
+    with eventlet.Timeout(PUBLISHING, Unavailable("rabbitmq")):
+        ImpatientPublisher(container.config[AMQP_URI_CONFIG_KEY]).publish(
+            body,
+            exchange=outlet(container.service_name),
+            routing_key=routing_key,
+            confirm_timeout=CONFIRMING,
+            **{**as_json, **properties},
+        )

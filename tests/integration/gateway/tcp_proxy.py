@@ -18,6 +18,7 @@ class TcpProxy:
         self.port: int = self._listener.getsockname()[1]
         self._refusing = False
         self.connections = 0  #: accepted so far
+        self.refused = 0
         self._flows = threading.Event()
         self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -56,6 +57,7 @@ class TcpProxy:
             while True:
                 near, _ = self._listener.accept()
                 if self._refusing:
+                    self.refused += 1
                     near.close()
                     continue
                 far = socket.create_connection(self._target)

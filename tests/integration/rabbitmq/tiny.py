@@ -39,13 +39,13 @@ Metrics = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 class Tiny:
-    """The service; its queues stand before it starts."""
+    """The service, which reaches the broker by *its_uri*; its queues stand before it starts."""
 
-    def __init__(self, amqp_uri: str) -> None:
+    def __init__(self, amqp_uri: str, its_uri: str | None = None) -> None:
         self.name = f"tiny_{uuid4().hex[:8]}"
         self.subscription = Subscription(self.name, EVENT, self.name, METHOD)
         self.client = RpcClient(amqp_uri, [])
-        self._amqp_uri = amqp_uri
+        self._amqp_uri = its_uri or amqp_uri
         self._process: subprocess.Popen[bytes] | None = None
         self._metrics_port = local_stack.free_port()
         with pytest.MonkeyPatch.context() as patch:
@@ -125,9 +125,9 @@ class Tiny:
 
 
 @contextmanager
-def running(amqp_uri: str) -> Iterator[Tiny]:
+def running(amqp_uri: str, its_uri: str | None = None) -> Iterator[Tiny]:
     """A tiny service that answers; afterwards nothing of it is left in the broker."""
-    tiny = Tiny(amqp_uri)
+    tiny = Tiny(amqp_uri, its_uri)
     try:
         tiny.start()
         yield tiny

@@ -1,7 +1,8 @@
 """
 A Nameko service as small as can be, on our entrypoints: `python -m tests.integration.rabbitmq.tiny_service NAME`.
 
-It hears one event of its own and answers a few calls. AMQP_URI says where; RETRY_AFTER and PATIENCE, if set, hurry it.
+It hears one event of its own and answers a few calls. AMQP_URI says where; RETRY_AFTER, PATIENCE and HEARTBEAT,
+if set, hurry it.
 """
 
 import eventlet
@@ -20,7 +21,7 @@ import pymongo.errors  # noqa: E402
 from nameko.extensions import DependencyProvider  # noqa: E402
 from nameko.runners import ServiceRunner  # noqa: E402
 
-from rabbitmq import calls, logs, patience  # noqa: E402
+from rabbitmq import calls, logs, patience, queue_consumer  # noqa: E402
 from rabbitmq import event_handler as hearing  # noqa: E402
 from rabbitmq.calls import BoundedRpcProxy  # noqa: E402
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc  # noqa: E402
@@ -183,6 +184,8 @@ def main(name: str) -> None:
         hearing.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
     if "PATIENCE" in os.environ:
         calls.PATIENCE = float(os.environ["PATIENCE"])
+    if "HEARTBEAT" in os.environ:
+        queue_consumer.HEARTBEAT = int(os.environ["HEARTBEAT"])
     logging.config.dictConfig(logs.settings(name, "INFO"))
     runner = ServiceRunner(
         {

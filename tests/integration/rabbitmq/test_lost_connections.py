@@ -1,0 +1,68 @@
+"""A service whose connections carry nothing any more, which nobody has told it."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from rabbitmq.errors import Unavailable
+from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
+from tests.integration.rabbitmq import tiny as tiny_
+from tests.integration.rabbitmq.tiny import Tiny
+from tests.local_stack import LocalStack
+from tests.polling import poll
+
+#: Seconds between the heartbeats of the service.
+HEARTBEAT = 2
+
+
+@pytest.fixture
+def cable(stack: LocalStack) -> Iterator[TcpProxy]:
+    """The network between the service and the broker."""
+    broker = urlsplit(stack.amqp_uri)
+    assert broker.hostname and broker.port
+    with proxy(broker.hostname, broker.port) as between:
+        yield between
+
+
+@pytest.fixture
+def behind_cable(stack: LocalStack, cable: TcpProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    monkeypatch.setenv("HEARTBEAT", str(HEARTBEAT))
+    broker = urlsplit(stack.amqp_uri)
+    login = broker.netloc.rpartition("@")[0]
+    its_uri = broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl()
+    with tiny_.running(stack.amqp_uri, its_uri) as service:
+        assert service.call("call_myself", method="ping", arguments={}) == "pong"  # all its connections stand
+        yield service
+
+
+def is_answered(tiny: Tiny) -> bool:
+    try:
+        return bool(tiny.call("call_myself", method="ping", arguments={}) == "pong")
+    except Unavailable:
+        return False
+
+
+def test_service_answers_again_over_new_connections_once_heartbeats_are_missed(
+    cable: TcpProxy, behind_cable: Tiny
+) -> None:
+    cable.lose()
+    assert not is_answered(behind_cable)
+    poll(lambda: is_answered(behind_cable), seconds=2 * HEARTBEAT + 15)
+
+
+def test_service_that_is_asked_to_stop_before_it_knows_ends_in_good_time(cable: TcpProxy, behind_cable: Tiny) -> None:
+    cable.lose()
+    behind_cable.ask_to_stop()
+    behind_cable.wait_until_dead()
+
+
+def test_service_that_is_asked_to_stop_while_it_looks_for_the_broker_ends_in_good_time(
+    cable: TcpProxy, behind_cable: Tiny
+) -> None:
+    before = cable.connections
+    cable.cut(refusing=True)
+    poll(lambda: cable.refused > 0)
+    behind_cable.ask_to_stop()
+    behind_cable.wait_until_dead()
+    assert cable.connections == before
