@@ -41,9 +41,13 @@ class Confirmations:
         return told
 
     def _tell(self, booking: BookingDocument, now: datetime) -> bool:
-        tellings = booking["confirmation_mail"].get("tellings", 0) + 1
-        event = domain.awaited_event(booking)
-        return self._bookings.tell_again(booking, event, tellings, now + self._pause(tellings))
+        try:
+            tellings = booking["confirmation_mail"].get("tellings", 0) + 1
+            event, next_telling = domain.awaited_event(booking), now + self._pause(tellings)
+        except Exception:  # the others are not to wait for one that cannot be read
+            log.exception("the confirmation of booking %s cannot be told again", booking["_id"])
+            return False
+        return self._bookings.tell_again(booking, event, tellings, next_telling)
 
     def _pause(self, tellings: int) -> timedelta:
         """Ever longer, and from the start a day where that is what is configured."""

@@ -102,6 +102,24 @@ def test_what_has_ended_or_is_about_to_be_told_is_left_alone(
     assert confirmations.tell_overdue(booking["confirmed_at"] + OVERDUE * 2) == 0
 
 
+@pytest.mark.parametrize(
+    "broken", [{"history": []}, {"confirmation_mail.tellings": "often"}, {"confirmation_mail.requested": 5}], ids=str
+)
+def test_booking_that_cannot_be_read_holds_up_no_other(
+    broken: Document,
+    bookings: Bookings,
+    confirmations: Confirmations,
+    stored: Collection[Document],
+    booking: BookingDocument,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stored.update_one({"_id": booking["_id"]}, {"$set": broken})
+    other = published(stored, bookings.confirm(draft(terms("c1"), "standing:2"), "r2"))
+    assert confirmations.tell_overdue(other["confirmed_at"] + OVERDUE) == 1
+    assert len(told(stored, other)) == 1
+    assert booking["_id"] in caplog.text
+
+
 def test_of_many_processes_one_tells(
     bookings: Bookings, stored: Collection[Document], booking: BookingDocument
 ) -> None:
