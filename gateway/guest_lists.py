@@ -18,7 +18,7 @@ from flask import Response, stream_with_context
 
 from booking_svc.contract import Money
 from concert_svc.contract import Concert
-from gateway.services import Services
+from gateway.services import Services, renew_patience
 from rabbitmq.errors import Unavailable
 from rabbitmq.times import from_wire
 
@@ -61,12 +61,18 @@ def _lines(services: Services, concert: Concert, some: dict[str, Any]) -> Iterat
 
 
 def _next_page(services: Services, concert_id: str, cursor: str) -> dict[str, Any]:
-    """A fault that lasts breaks the answer off, so that nobody takes half a list for the whole."""
+    """
+    A fault that lasts breaks the answer off, so that nobody takes half a list for the whole.
+
+    The answer has begun, and may last: each attempt has the time of a request.
+    """
     for _ in range(ATTEMPTS - 1):
+        renew_patience()
         try:
             return page(services, concert_id, AT_ONCE, cursor)
         except Unavailable:
             time.sleep(PAUSE)
+    renew_patience()
     return page(services, concert_id, AT_ONCE, cursor)
 
 

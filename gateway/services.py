@@ -10,7 +10,7 @@ from auth_svc.contract import AuthService
 from booking_svc.contract import BookingService
 from concert_svc.contract import ConcertService
 from gateway import metrics
-from gateway.rpc import RemoteError, RpcClient
+from gateway.rpc import TIMEOUT, RemoteError, RpcClient
 from mailer_svc.contract import MailerService
 from rabbitmq.errors import Unavailable
 
@@ -33,7 +33,7 @@ class _Remote:
         def call(**arguments: Any) -> Any:
             began, outcome = time.perf_counter(), "failed"
             try:
-                answer = self._client.call(self._service, method, arguments, context())
+                answer = self._client.call(self._service, method, arguments, context(), patience())
                 outcome = "answered"
                 return answer
             except Unavailable:
@@ -53,6 +53,20 @@ class _Remote:
 def context() -> dict[str, str]:
     """The headers that travel with a call and with all that it causes."""
     return {"nameko.request_id": g.request_id} if has_request_context() else {}
+
+
+def patience() -> float:
+    """Seconds left for calls: those of one HTTP request share TIMEOUT, from the first of them on."""
+    if not has_request_context():
+        return TIMEOUT
+    if "deadline" not in g:
+        renew_patience()
+    return max(0.0, float(g.deadline - time.monotonic()))
+
+
+def renew_patience() -> None:
+    """The rest of this request has TIMEOUT again: a part of the answer has been sent, and its client is patient."""
+    g.deadline = time.monotonic() + TIMEOUT
 
 
 def connect(client: RpcClient) -> Services:
