@@ -259,7 +259,8 @@ class BoxOffice:
                 raise AlreadyCancelled(booking_id)
             if booking["confirmation_mail"]["state"] == "queued":
                 return booking
-            mail, event = domain.resend_confirmation(booking, self._now(), request_id)
+            closes = self._terms.newest(booking["concert_id"]).closes
+            mail, event = domain.resend_confirmation(booking, closes, self._now(), request_id)
             requested = self._bookings.request_confirmation(booking, mail, event)
             if requested is not None:
                 return requested

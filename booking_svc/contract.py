@@ -213,6 +213,7 @@ class BookingConfirmed(TypedDict):
 
     booking: Booking
     user_id: str
+    sales_close_at: str | None  #: until then it can be cancelled; bookings of old do not say it
 
 
 class ConfirmationRequested(TypedDict):
@@ -221,6 +222,7 @@ class ConfirmationRequested(TypedDict):
     booking: Booking
     user_id: str
     number: int
+    sales_close_at: str | None  #: until then it can be cancelled
 
 
 class BookingCancelled(TypedDict):

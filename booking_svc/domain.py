@@ -227,7 +227,11 @@ def total(tickets: Sequence[Ticket] | Sequence[HeldTicket]) -> Money:
 
 def confirmed_event(document: BookingDocument, request_id: str | None) -> Envelope:
     """Has the buyer told. However often it is made, it is the same event of the same moment."""
-    data = BookingConfirmed(booking=as_confirmed(document), user_id=document["user_id"])
+    data = BookingConfirmed(
+        booking=as_confirmed(document),
+        user_id=document["user_id"],
+        sales_close_at=to_wire_or_none(document.get("sales_close_at")),
+    )
     return envelope(
         SERVICE,
         "booking_confirmed",
@@ -285,9 +289,11 @@ def as_sold(document: BookingDocument) -> SoldBooking:
     return SoldBooking(**as_booking(document), user_id=document["user_id"])
 
 
-def resend_confirmation(document: BookingDocument, now: datetime, request_id: str | None) -> tuple[Document, Envelope]:
+def resend_confirmation(
+    document: BookingDocument, closes: datetime, now: datetime, request_id: str | None
+) -> tuple[Document, Envelope]:
     """
-    The state of a confirmation that is to be sent again, and the event that has it sent.
+    The state of a confirmation that is to be sent again, and the event that has it sent. Sales close at *closes* now.
 
     Raises:
         ResentTooOften
@@ -302,6 +308,7 @@ def resend_confirmation(document: BookingDocument, now: datetime, request_id: st
         "kind": f"resend-{number}",
         "requested": [*requested, now],
         "next_telling": now + RESEND_OVERDUE,
+        "sales_close_at": closes,
     }
     return mail, _requested_event({**document, "confirmation_mail": mail}, request_id)
 
@@ -316,7 +323,12 @@ def awaited_event(document: BookingDocument) -> Envelope:
 def _requested_event(document: BookingDocument, request_id: str | None) -> Envelope:
     mail = document["confirmation_mail"]
     number = len(mail["requested"])
-    data = ConfirmationRequested(booking=as_booking(document), user_id=document["user_id"], number=number)
+    data = ConfirmationRequested(
+        booking=as_booking(document),
+        user_id=document["user_id"],
+        number=number,
+        sales_close_at=to_wire_or_none(mail.get("sales_close_at")),
+    )
     return envelope(
         SERVICE,
         "confirmation_requested",

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from auth_svc.contract import Contact
 from mailer_svc import calendar, qr
+from mailer_svc.moves import move
 from mailer_svc.signatures import TicketSigner
 from mailer_svc.tickets import tickets_pdf
 from mailer_svc.wording import DEFAULT_LANGUAGE, Wording, one_line, place, template
+from rabbitmq.times import from_wire
 
 #: A mail as it lies in a mailbox can be read by eye, which base64 cannot.
 READABLE = "quoted-printable"
@@ -30,7 +32,9 @@ class Letter(NamedTuple):
     """What a mail is to tell."""
 
     document: str  #: which mail: `booking_confirmed`, `password_reset`, ...
-    data: dict[str, Any]  #: `booking`, and of a rescheduled one `was`; or `token` and `expires_at`
+    data: dict[
+        str, Any
+    ]  #: `booking`, of a rescheduled one `was`, of a new one `cancellable_until`; or `token` and `expires_at`
     as_of: datetime  #: when that was so
     message_id: str
 
@@ -91,7 +95,7 @@ class Writer:
         else:
             booking = letter.data["booking"]
             concert = booking["concert"]
-            content |= {"booking": booking, "concert": concert, "was": letter.data.get("was")}
+            content |= {"booking": booking, "concert": concert, "cancellable_until": None}
             content["codes"] = [f"ticket-{t['number']}.{letter.message_id.strip('<>')}" for t in booking["tickets"]]
             facts = {
                 "title": concert["title"],
@@ -100,7 +104,14 @@ class Writer:
                 "date": text.date(concert["starts_at"], concert["venue"]),
                 "place": place(concert["venue"]),
             }
-        for line in ("subject", "preview"):
+            if letter.document == "booking_rescheduled":
+                moved = move(letter.data["was"], concert, text)
+                content["lines"] = moved.lines
+                facts |= {"change": text(f"new_{moved.kind}"), "has_changed": text(f"has_new_{moved.kind}")}
+            until = letter.data.get("cancellable_until")
+            if until and from_wire(until) > letter.as_of:
+                content["cancellable_until"] = text.moment(until, concert["venue"])
+        for line in ("subject", "preview", "heading"):
             content[line] = one_line(text(line, **facts))
         return content
 

@@ -13,12 +13,14 @@ RESEND = "resend"
 
 def confirmation(event: Envelope) -> Request:
     """Of a confirmed booking; the only mail that the booking waits for, beside those that are sent again."""
-    return _about_booking(event, CONFIRMATION, "booking_confirmed")
+    return _about_booking(event, CONFIRMATION, "booking_confirmed", **_cancellable(event))
 
 
 def resend(event: Envelope) -> Request:
     """The confirmation once more, as its buyer wished: a mail of its own, told as the booking is now."""
-    return _about_booking(event, f"{RESEND}-{event['data']['number']}", "booking_confirmed", urgent=True)
+    return _about_booking(
+        event, f"{RESEND}-{event['data']['number']}", "booking_confirmed", urgent=True, **_cancellable(event)
+    )
 
 
 def cancellation(event: Envelope) -> Request:
@@ -51,6 +53,11 @@ def address_verification(event: Envelope) -> Request:
 def is_confirmation(kind: str) -> bool:
     """Whether the booking shows how this mail ended."""
     return kind == CONFIRMATION or kind.startswith(f"{RESEND}-")
+
+
+def _cancellable(event: Envelope) -> dict[str, Any]:
+    """Until when; events of old do not say it."""
+    return {"cancellable_until": event["data"].get("sales_close_at")}
 
 
 def _about_booking(event: Envelope, kind: str, document: str, urgent: bool = False, **more: Any) -> Request:

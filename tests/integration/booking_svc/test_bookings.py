@@ -150,7 +150,7 @@ def test_mail_that_is_asked_for_again_is_not_taken_for_the_one_before(
     bookings.record_confirmation_mail(stored["_id"], "confirmation", sent_at)
     sent = bookings.find(stored["_id"])
     assert sent is not None
-    mail, event = domain.resend_confirmation(sent, sent_at, None)
+    mail, event = domain.resend_confirmation(sent, sent_at, sent_at, None)
     requested = bookings.request_confirmation(sent, mail, event)
     assert requested is not None and event["event_id"] in [e["event_id"] for e in requested["outbox"]]
     assert bookings.request_confirmation(sent, mail, event) is None, "it has changed since it was read"

@@ -12,7 +12,7 @@ from booking_svc import domain
 from booking_svc.contract import HoldNotFound, ResentTooOften
 from booking_svc.domain import HoldKey
 from booking_svc.offer import Offer, Taken, Unit
-from rabbitmq.times import from_wire
+from rabbitmq.times import from_wire, to_wire
 from tests.unit.booking_svc.concerts import PRICES, draft, held, items, new_id, terms
 
 NOW = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
@@ -216,6 +216,9 @@ def test_as_booking_shows_what_happened_later() -> None:
     assert seen["confirmation_mail"] == {"state": "sent", "sent_at": "2026-12-01T19:01:00Z", "reason": None}
 
 
+CLOSES = NOW + timedelta(days=2)
+
+
 def sent_before(*requested: timedelta) -> domain.BookingDocument:
     """A booking whose confirmation was sent, and asked for again so long ago each time."""
     booking = {**draft(terms("c"), "standing:1", user_id="ada"), "status": "confirmed", "confirmed_at": NOW}
@@ -225,11 +228,12 @@ def sent_before(*requested: timedelta) -> domain.BookingDocument:
 
 def test_confirmation_that_is_sent_again_is_a_mail_of_its_own() -> None:
     booking = sent_before(timedelta(hours=2))
-    mail, event = domain.resend_confirmation(booking, NOW, "r1")
+    mail, event = domain.resend_confirmation(booking, CLOSES, NOW, "r1")
     assert (mail["kind"], mail["state"], mail["requested"]) == ("resend-2", "queued", [NOW - timedelta(hours=2), NOW])
     assert (event["type"], event["request_id"]) == ("confirmation_requested", "r1")
     assert (event["data"]["user_id"], event["data"]["number"]) == ("ada", 2)
     assert event["data"]["booking"]["confirmation_mail"]["state"] == "queued"
+    assert event["data"]["sales_close_at"] == to_wire(CLOSES)
     again = domain.awaited_event({**booking, "confirmation_mail": mail})
     assert {**again, "request_id": "r1"} == event, "told again, it is the same event"
 
@@ -247,9 +251,9 @@ def test_confirmation_is_sent_again_at_most_once_a_minute_and_five_times_a_day(
     requested: tuple[timedelta, ...],
 ) -> None:
     with pytest.raises(ResentTooOften):
-        domain.resend_confirmation(sent_before(*requested), NOW, None)
+        domain.resend_confirmation(sent_before(*requested), CLOSES, NOW, None)
     a_day_later = NOW + timedelta(hours=2)
-    assert domain.resend_confirmation(sent_before(*requested), a_day_later, None)[0]["state"] == "queued"
+    assert domain.resend_confirmation(sent_before(*requested), CLOSES, a_day_later, None)[0]["state"] == "queued"
 
 
 def test_the_whole_booking_is_free_of_charge_when_its_tickets_are() -> None:

@@ -65,7 +65,7 @@ WAS: ConcertSummary = {
 TOKEN = {"token": "rT8sQ2vXw1Yz5Ab7Cd9EfGhIjKlMnOpQrStUvWxYz01", "expires_at": "2026-11-23T13:00:00Z"}
 #: What each mail is about.
 DATA: dict[str, dict[str, Any]] = {
-    "booking_confirmed": {"booking": BOOKING},
+    "booking_confirmed": {"booking": BOOKING, "cancellable_until": "2026-12-01T18:30:00Z"},
     "booking_cancelled": {"booking": CANCELLED},
     "concert_cancelled": {"booking": CANCELLED},
     "booking_rescheduled": {"booking": BOOKING, "was": WAS},

@@ -1,15 +1,18 @@
 """The mails: their facts, twice; their parts; their headers, unforgeable."""
 
 import copy
+import re
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth_svc.contract import Contact
+from booking_svc.contract import Venue
 from mailer_svc.mail import Letter, Writer
 from mailer_svc.signatures import TicketSigner
 from tests.unit.mailer_svc.letters import (
@@ -21,6 +24,7 @@ from tests.unit.mailer_svc.letters import (
     SEED,
     SENDER,
     TOKEN,
+    VENUE,
     WRITER,
     booked,
     letter,
@@ -34,7 +38,11 @@ TICKETS = [
 ]
 #: What each mail must say to whoever reads either part of it.
 FACTS = {
-    "booking_confirmed": ["Your booking is confirmed.", *CONCERT, *TICKETS],
+    "booking_confirmed": [
+        "Your booking is confirmed.",
+        "can be cancelled until sales close, Tuesday, 1 December 2026, 19:30 CET.",
+        *(*CONCERT, *TICKETS),
+    ],
     "booking_cancelled": ["Your booking is cancelled.", *CONCERT, "K7M-2QX-9TD", "€64.99"],
     "concert_cancelled": ["The concert does not take place.", *CONCERT, "K7M-2QX-9TD", "€64.99"],
     "booking_rescheduled": [
@@ -166,6 +174,41 @@ def test_mail_about_a_cancellation_promises_no_money_and_says_whom_to_ask(docume
 def test_mail_about_tickets_that_are_no_longer_good_shows_no_code(document: str) -> None:
     message = written(letter(document))
     assert not [code for code in GONE if code in message.as_string()]
+
+
+@pytest.mark.parametrize("until", [None, "2026-11-23T12:00:00Z"])
+def test_confirmation_does_not_offer_to_cancel_what_cannot_be(until: str | None) -> None:
+    message = written(letter(cancellable_until=until))
+    assert "cancelled" not in body(message, "plain") + body(message, "html")
+
+
+AT_EIGHT, AT_TEN = "Tuesday, 1 December 2026, 20:00 CET", "Tuesday, 1 December 2026, 22:00 CET"
+HERE, THERE = "Konzerthaus, Gendarmenmarkt 1, Berlin", "Tempodrom, Gendarmenmarkt 1, Berlin"
+TEMPODROM: Venue = {**VENUE, "name": "Tempodrom"}
+LATER = "2026-12-01T21:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "heading", "struck"),
+    [
+        ({"starts_at": LATER}, "New time:", "has a new time.", [AT_TEN]),
+        ({"venue": TEMPODROM}, "New place:", "is at a new place.", [THERE]),
+        ({"starts_at": LATER, "venue": TEMPODROM}, "New time and place:", "a new time and place.", [AT_TEN, THERE]),
+        ({"doors_at": LATER}, "New time of doors:", "doors open at a new time.", [f"Doors: {AT_TEN}"]),
+        ({"doors_at": None}, "New time of doors:", "doors open at a new time.", []),
+    ],
+)
+def test_mail_about_a_move_says_what_changed_and_strikes_only_that(
+    change: dict[str, Any], subject: str, heading: str, struck: list[str]
+) -> None:
+    was = {**BOOKING["concert"], **change}
+    message = written(letter("booking_rescheduled", was=was))
+    html, plain = body(message, "html"), body(message, "plain")
+    assert message["Subject"].startswith(subject)
+    assert heading in plain and heading in read(html).text
+    assert re.findall(r'<s class="was">(.*?)</s>', html) == struck
+    assert all(old in plain for old in struck)
+    assert f"Now: {AT_EIGHT}" in plain and HERE in plain
 
 
 def test_calendar_says_in_its_header_what_it_does() -> None:
