@@ -117,6 +117,11 @@ def test_signature_is_set_apart_as_mail_programs_know_it(document: str) -> None:
     assert "\n\n\n" not in plain
 
 
+@pytest.mark.parametrize("document", ["booking_confirmed", "booking_reminder"])
+def test_note_below_the_sum_is_a_paragraph_of_its_own(document: str) -> None:
+    assert "€64.99\n\nKeep the codes" in "\n".join(body(written(letter(document)), "plain").splitlines())
+
+
 @EVERY_MAIL
 def test_every_mail_adapts_to_phones_and_to_the_dark(document: str) -> None:
     html = body(written(letter(document)), "html")
