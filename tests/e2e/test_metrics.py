@@ -31,10 +31,11 @@ def test_every_request_is_counted_once_whichever_process_answers(box: Box, organ
     concert = box.concert(organiser)
     route = "/v1/concerts/<string:concert_id>"
     before = counted(box, "http_requests_total", route=route, status="200")
+    timed = counted(box, "http_request_seconds_count", route=route, method="GET")
     for _ in range(40):
         assert organiser.get(f"/v1/concerts/{concert['id']}").status_code == 200
     assert counted(box, "http_requests_total", route=route, status="200") == before + 40
-    assert counted(box, "http_request_seconds_count", route=route, method="GET") >= before + 40
+    assert counted(box, "http_request_seconds_count", route=route, method="GET") >= timed + 40
 
 
 def test_sales_refusals_and_calls_are_counted(box: Box, organiser: Person) -> None:
