@@ -221,7 +221,8 @@ def _codes(path: str, method: str, operation: Document, view: Any) -> dict[int, 
     if any("content" in answer for status, answer in operation["responses"].items() if status.startswith("2")):
         codes.add("not_acceptable")
     if path.startswith("/v1/"):
-        codes |= {"rate_limited", "invalid"}  # also for a parameter, or a body, that the route does not know
+        # Also for a parameter, or a body, that the route does not know, however long.
+        codes |= {"rate_limited", "invalid", "uri_too_long"}
     by_status: dict[int, set[str]] = defaultdict(set)
     for code in codes:
         by_status[CODES[code].status].add(code)
