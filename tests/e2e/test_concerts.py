@@ -13,8 +13,8 @@ import pytest
 from pymongo import MongoClient
 
 from tests.e2e.api_client import Box, Person, concert_body, insist, problem, shell, starts_in
+from tests.e2e.mail_folder import message_ids
 from tests.e2e.test_faults import pids_of
-from tests.e2e.test_journey import mails
 from tests.harm import again_and_again
 from tests.polling import poll
 
@@ -44,8 +44,7 @@ def changed(organiser: Person, concert: dict[str, Any], **changes: Any) -> dict[
 
 def mails_about(box: Box, booking: dict[str, Any]) -> set[str]:
     """The ids of the mails about the booking; one that was handed over twice is one."""
-    ids = {str(mail["Message-ID"]).strip() for mail in mails(box.stack.mail_dir)}  # long ones are folded
-    return {one for one in ids if one.startswith(f"<{booking['id']}.")}
+    return message_ids(box, f"{booking['id']}.")
 
 
 # --- the life cycle

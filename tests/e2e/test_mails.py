@@ -1,10 +1,7 @@
 """What buyers get: tickets, calendar, and a mail for all that happens to a booking."""
 
-import email
-import email.policy
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
 
 import icalendar
@@ -14,18 +11,14 @@ import pytest
 import zxingcpp
 
 from tests.e2e.api_client import Box, Person, problem, starts_in
+from tests.e2e.mail_folder import mails_with
 from tests.polling import poll
 
 
 def mails_to(box: Box, person: Person, kind: str) -> list[EmailMessage]:
     """The mails that have arrived at the person's address, of those that are called so."""
-    found = []
-    for file in (Path(box.stack.mail_dir) / "new").iterdir():
-        mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-        assert isinstance(mail, EmailMessage)
-        if mail["X-RcptTo"] == person.user["email"] and f".{kind}" in mail["Message-ID"]:
-            found.append(mail)
-    return found
+    found = mails_with(box, f"X-RcptTo: {person.user['email']}\n", f".{kind}")
+    return [mail for mail in found if f".{kind}" in mail["Message-ID"]]
 
 
 def the_mail(box: Box, person: Person, kind: str) -> EmailMessage:
