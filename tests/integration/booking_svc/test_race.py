@@ -181,7 +181,12 @@ def one_cancel(arena: Arena) -> list[str]:
 
 
 def change_of_mind(arena: Arena) -> list[str]:
-    """Holds, bookings and cancels by turns, some are kept; each release comes again later, as an event may."""
+    """Holds, bookings and cancels by turns, some are kept; each release comes again, as events may, even at the end."""
+    cancelled: list[BookingDocument] = []
+
+    def release_again(booking: BookingDocument) -> None:
+        office = arena.process(0).box_office
+        arena.insist(lambda: office.release(arena.concert_id, booking["_id"], booking["claims"], None))
 
     def act(number: int) -> None:
         office, buyer = arena.process(number).box_office, new_id()
@@ -195,10 +200,12 @@ def change_of_mind(arena: Arena) -> list[str]:
                     arena.insist(lambda: office.release_hold(buyer, hold["id"]))  # noqa: B023
             elif booking := arena.book(number, buyer):
                 arena.insist(lambda: office.cancel(buyer, booking["_id"]))
-                for _ in range(2):
-                    arena.insist(lambda: office.release(arena.concert_id, booking["_id"], booking["claims"], None))
+                cancelled.append(booking)
+                release_again(booking)
 
     all_at_once(arena.size.threads, act)
+    for booking in cancelled:
+        release_again(booking)
     left = arena.processes[0].available(arena.concert_id)["standing"]
     kept = len(arena.sold()) / 2
     return ([] if left + kept == UNITS else [f"{left} of {UNITS} left, {kept} sold"]) + arena.breaches()
