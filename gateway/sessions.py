@@ -37,11 +37,13 @@ def recognise() -> None:
         RedisError
     """
     wanted = _access().token
-    if wanted == "access" or (wanted == "maybe" and "Authorization" in request.headers):
-        try:
+    try:
+        if wanted == "refresh":
+            g.refresh_claims = tokens.read(refresh=True)
+        elif wanted == "access" or (wanted == "maybe" and "Authorization" in request.headers):
             g.identity = _identify(tokens.read())
-        except (NotAuthenticated, TokenExpired, SessionEnded) as refusal:
-            g.refusal = refusal
+    except (NotAuthenticated, TokenExpired, SessionEnded) as refusal:
+        g.refusal = refusal
 
 
 def admit() -> None:
@@ -69,13 +71,8 @@ def identity_if_any() -> Identity | None:
 
 
 def refresh_claims() -> tuple[str, str]:
-    """
-    The session id and refresh id of the refresh token that came as Bearer.
-
-    Raises:
-        NotAuthenticated, TokenExpired
-    """
-    claims = tokens.read(refresh=True)
+    """Session id and refresh id of the token that came, in a route that is `with_refresh_token`."""
+    claims: tokens.Claims = g.refresh_claims
     return claims.session_id, claims.id
 
 

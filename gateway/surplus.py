@@ -10,8 +10,6 @@ from gateway.bodies import WITH_BODY
 from gateway.errors import HTTP_MEANINGS, problem
 
 UNKNOWN = ["Unknown field."]
-#: A refresh token is checked within its route; 401 comes before all that is wrong with a body.
-LOOKS_AT_ITS_TOKEN_FIRST = "auth.refresh"
 
 
 class Heeded(NamedTuple):
@@ -38,7 +36,7 @@ def _in_query(operation: dict[str, Any]) -> Iterable[str]:
 
 def _check() -> Response | None:
     heeded = current_app.extensions["heeded"].get((request.endpoint or "").rpartition(".")[2])
-    if heeded is None or request.method == "OPTIONS" or request.endpoint == LOOKS_AT_ITS_TOKEN_FIRST:
+    if heeded is None or request.method == "OPTIONS":
         return None
     surplus = [name for name in request.args if name not in heeded.parameters]
     if not heeded.body and request.method in WITH_BODY:
