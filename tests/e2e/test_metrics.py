@@ -79,3 +79,18 @@ def test_nothing_is_oversold_and_what_waits_or_was_given_up_is_told(box: Box, or
     relay = poll(lambda: 'dead_letters{queue="evt-booking_svc' in (text := shown_by(box, "relay")) and text, seconds=20)
     assert 'outbox_oldest_seconds{outbox="booking_svc.bookings"}' in relay
     assert "mails_oldest_seconds" in shown_by(box, "mailer_svc")
+
+
+def test_mails_are_counted_by_document_and_none_waits_for_long(box: Box, organiser: Person) -> None:
+    def sent() -> float:
+        return _value(shown_by(box, "mailer_svc"), 'mails_sent_total{document="booking_confirmed"}')
+
+    before, concert = sent(), box.on_sale(organiser)
+    assert box.register().book(concert["id"]).status_code == 201
+    poll(lambda: sent() > before, seconds=20, every=0.1)
+    poll(lambda: _value(shown_by(box, "mailer_svc"), "mails_oldest_seconds") < 10, seconds=20, every=0.1)
+
+
+def _value(text: str, series: str) -> float:
+    """What *series* says; 0 when nothing has been counted."""
+    return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{series} ")), 0.0)
