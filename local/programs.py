@@ -25,6 +25,11 @@ class Program:
     #: Smaller starts earlier within its group.
     priority: int = 100
 
+    @property
+    def processes(self) -> list[str]:
+        """What the supervisor calls its processes."""
+        return [f"{self.name}-{number}" for number in range(1, self.copies + 1)] if self.copies > 1 else [self.name]
+
 
 #: What each program needs to know, and nothing beyond it: a service that is taken over
 #: holds no secret of another.
@@ -48,7 +53,7 @@ def executable(name: str) -> str:
 
 
 def platform_programs(
-    facts: Mapping[str, str], amqp_uris: Mapping[str, str], passed_on: Mapping[str, str]
+    facts: Mapping[str, str], amqp_uris: Mapping[str, str], passed_on: Mapping[str, str], booking_processes: int = 2
 ) -> list[Program]:
     """The gateway, the services and the relay, each with *passed_on*, its own AMQP_URI and what it needs of *facts*."""
     commands = {
@@ -69,7 +74,7 @@ def platform_programs(
                 "AMQP_URI": amqp_uris[name],
                 **{need: facts[need] for need in NEEDS[name]},
             },
-            copies=2 if name == "booking_svc" else 1,
+            copies=booking_processes if name == "booking_svc" else 1,
         )
         for name, command in commands.items()
     ]

@@ -24,6 +24,7 @@ PASSED_ON = (
     *("MAIL_FROM", "MAIL_CONNECTIONS", "MAIL_RETRY_SECONDS", "SHOP_URL", "TICKET_RETIRED_KEYS"),
 )
 
+MOST_PROCESSES = 64
 EVERY_INTERFACE = ("", "0.0.0.0", "::")
 
 
@@ -37,6 +38,7 @@ class Settings:
 
     host: str
     port: int
+    booking_processes: int
     data_dir: Path
     given: Mapping[str, str]
     environment: Mapping[str, str]
@@ -47,15 +49,19 @@ class Settings:
         Read the settings from *environ*; an empty variable counts as unset.
 
         Raises:
-            StackFailed: PORT is not a port number.
+            StackFailed: PORT is not a port number, or BOOKING_PROCESSES no number of processes.
         """
         said = {name: value for name, value in environ.items() if value}
         port = said.get("PORT", "3000")
         if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
             raise StackFailed(f"PORT={port} is not a port number (1 to 65535).")
+        processes = said.get("BOOKING_PROCESSES", "2")
+        if processes not in map(str, range(1, MOST_PROCESSES + 1)):
+            raise StackFailed(f"BOOKING_PROCESSES={processes} is not a number of processes (1 to {MOST_PROCESSES}).")
         return cls(
             host=said.get("HOST", "127.0.0.1"),
             port=int(port),
+            booking_processes=int(processes),
             data_dir=Path(said.get("DATA_DIR", ".data")).expanduser().resolve(),
             given={name: said[name] for name in ADDRESSES if name in said},
             environment=said,

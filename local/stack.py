@@ -42,7 +42,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
         console.say("Starting")
         try:
             private_files.write_values(runtime_file, {k: v for k, v in facts.items() if k not in UNTOLD})
-            programs = platform_programs(facts, servers.amqp_uris(), settings.passed_on)
+            programs = platform_programs(facts, servers.amqp_uris(), settings.passed_on, settings.booking_processes)
             supervisor.start(servers.programs(), metrics.with_ports(programs, servers.ports), lock)
             metrics.write_targets(data_dir.metrics_file(settings.data_dir), servers.ports)
             readiness.wait(servers.checks(), SERVERS_SECONDS)
@@ -62,7 +62,7 @@ def run(settings: Settings, signals: StopSignals) -> None:
 def _choose_ports(settings: Settings) -> dict[str, int]:
     file = data_dir.ports_file(settings.data_dir)
     needed = [port for name, names in PORTS.items() if name not in settings.given for port in names]
-    needed += [metrics.port_name(process) for process in metrics.PROCESSES]
+    needed += [metrics.port_name(process) for process in metrics.processes(settings.booking_processes)]
     remembered = ports.remembered(file)
     chosen = ports.choose(needed, remembered, settings.port)
     ports.remember(file, remembered | chosen)

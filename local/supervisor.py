@@ -120,6 +120,15 @@ class Supervisor:
         """
         self._ask("startProcessGroup", APP, False)
 
+    def stop(self, process: str) -> None:
+        """
+        Stop one of the platform's own processes, and do not start it again.
+
+        Raises:
+            NotRunning: no supervisor answers.
+        """
+        self._ask("stopProcess", f"{APP}:{process}")
+
     def processes(self) -> list[Process]:
         """
         Every supervised process.

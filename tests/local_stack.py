@@ -33,7 +33,7 @@ LASTS = "5"
 NOT_OURS = {
     *ADDRESSES,
     *(f"{program.upper()}_AMQP_URI" for program in PROGRAMS),
-    *("HOST", "PORT", "DATA_DIR", "ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"),
+    *("HOST", "PORT", "BOOKING_PROCESSES", "DATA_DIR", "ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"),
     *(set(PASSED_ON) - {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"}),
     *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"),
 }

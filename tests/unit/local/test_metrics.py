@@ -6,7 +6,7 @@ from pathlib import Path
 from local import metrics
 from local.programs import Program
 
-PORTS = {metrics.port_name(process): 20_000 + number for number, process in enumerate(metrics.PROCESSES)}
+PORTS = {metrics.port_name(process): 20_000 + number for number, process in enumerate(metrics.processes(2))}
 
 
 def test_each_process_of_a_service_has_a_port_of_its_own() -> None:
@@ -18,8 +18,8 @@ def test_each_process_of_a_service_has_a_port_of_its_own() -> None:
 
 
 def test_prometheus_is_told_of_all_of_them(tmp_path: Path) -> None:
-    metrics.write_targets(tmp_path / "metrics.json", PORTS)
+    metrics.write_targets(tmp_path / "metrics.json", {**PORTS, "redis": 30_000})
     told = json.loads((tmp_path / "metrics.json").read_text())
     assert {one["labels"]["process"]: one["targets"] for one in told} == {
-        process: [f"127.0.0.1:{PORTS[metrics.port_name(process)]}"] for process in metrics.PROCESSES
+        process: [f"127.0.0.1:{PORTS[metrics.port_name(process)]}"] for process in metrics.processes(2)
     }

@@ -22,6 +22,12 @@ def test_what_is_no_port_is_refused(port: str) -> None:
         Settings.read({"PORT": port})
 
 
+@pytest.mark.parametrize("number", ["none", "0", "65", "-1", "2.0", "٣"])
+def test_what_is_no_number_of_processes_is_refused(number: str) -> None:
+    with pytest.raises(StackFailed, match="is not a number of processes"):
+        Settings.read({"BOOKING_PROCESSES": number})
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [
