@@ -3,7 +3,7 @@
 bin := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ps shell audit test test-long fuzz lint lock
+.PHONY: help run ps shell audit test test-long fuzz bench lint lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-long: lint ## Run the long races and property tests (minutes; ARGS= for pyt
 
 fuzz: lint ## Look for undocumented answers with Schemathesis (FUZZ_SECONDS=300 each for breadth and depth)
 	@$(bin)/python -m pytest -m long -s tests/e2e/test_fuzz.py $(ARGS)
+
+bench: ## Measure speed and cost on a stack of its own (ARGS=--help tells of parts, --long and profiles)
+	@local/bootstrap bench
+	@$(bin)/python -m bench $(ARGS)
 
 lint: ## Check style, types and who imports whom
 	@local/bootstrap lint

@@ -1,1 +1,1 @@
-"""What the platform does in a second, measured on a running one."""
+"""How fast the platform is, and what a request costs: `make bench`."""

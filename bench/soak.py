@@ -1,0 +1,36 @@
+"""Bookings for minutes on end: is the last one as cheap as the first, and does memory stay?"""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bench import costs
+from bench.crowd import Crowd
+from bench.measure import Measured, measure
+from bench.programme import LIMIT, Programme
+from bench.scenarios import bookings
+from bench.stack import Stack
+
+CONNECTIONS = 64
+#: Seconds between two looks.
+LOOK = 20
+#: More than are ever booked in a second.
+MOST = 2000
+
+
+class Look(NamedTuple):
+    """What was seen *at* so many seconds after the beginning."""
+
+    at: float
+    measured: Measured
+    memory: dict[str, int]  #: bytes, by program
+
+
+def soak(stack: Stack, crowd: Crowd, programme: Programme, seconds: int) -> Iterator[Look]:
+    """Book for so many seconds; enough concerts that nobody meets the limit, and nothing is sold out."""
+    tickets = len(crowd.tokens) * LIMIT
+    scenario = bookings(crowd, programme.concerts(1 + MOST * seconds // tickets))
+    began = time.monotonic()
+    while (at := time.monotonic() - began) < seconds:
+        measured = measure(stack, scenario, CONNECTIONS, LOOK)
+        yield Look(at, measured, dict(costs.read(stack.processes(), memory=True).memory))
