@@ -211,16 +211,24 @@ class Bookings:
         )
         return recorded.modified_count == 1
 
-    def awaiting_confirmation(self, confirmed_before: datetime, now: datetime, limit: int) -> list[BookingDocument]:
-        """Bookings whose buyer may not have been told, and that nobody asked about lately; the oldest first."""
+    def awaiting_confirmation(
+        self, confirmed_before: datetime, now: datetime, limit: int, but: Sequence[str] = ()
+    ) -> list[str]:
+        """
+        Bookings whose buyer may not have been told, and that nobody asked about lately; the oldest first.
+
+        Their ids: there may be one among them that cannot be read. *but* are not wanted.
+        """
         awaited = {
+            "_id": {"$nin": list(but)},
             "status": "confirmed",
             "confirmation_mail.state": "queued",
             "confirmed_at": {"$lte": confirmed_before},
             "outbox": [],
             "$or": [{NEXT_TELLING: {"$exists": False}}, {NEXT_TELLING: {"$lte": now}}],
         }
-        return list(self._bookings.find(awaited).sort("confirmed_at", ASCENDING).limit(limit))
+        found = self._bookings.find(awaited, {"_id": 1}).sort("confirmed_at", ASCENDING).limit(limit)
+        return [booking["_id"] for booking in found]
 
     def tell_again(self, booking: BookingDocument, event: Envelope, tellings: int, next_telling: datetime) -> bool:
         """Store *event* once more, unless the booking's mail has gone out, or another process was faster."""

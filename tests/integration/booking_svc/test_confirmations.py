@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo.collection import Collection
 from pymongo.database import Database
+from pymongo.errors import AutoReconnect
 
 from booking_svc.bookings import Bookings
-from booking_svc.confirmations import LONGEST_PAUSE, Confirmations
+from booking_svc.confirmations import ASIDE, LONGEST_PAUSE, Confirmations
 from booking_svc.domain import BookingDocument
 from rabbitmq.database import Document
 from tests.unit.booking_svc.bookings_contract import cancel
@@ -102,22 +104,53 @@ def test_what_has_ended_or_is_about_to_be_told_is_left_alone(
     assert confirmations.tell_overdue(booking["confirmed_at"] + OVERDUE * 2) == 0
 
 
-@pytest.mark.parametrize(
-    "broken", [{"history": []}, {"confirmation_mail.tellings": "often"}, {"confirmation_mail.requested": 5}], ids=str
-)
-def test_booking_that_cannot_be_read_holds_up_no_other(
-    broken: Document,
+BROKEN: dict[str, Document] = {
+    "without a history": {"$set": {"history": []}},
+    "told often": {"$set": {"confirmation_mail.tellings": "often"}},
+    "asked for five": {"$set": {"confirmation_mail.requested": 5}},
+    "of a year that Python does not know": {"$set": {"refused_at": DatetimeMS(2**60)}},
+    "that may not be written any more": {"$unset": {"fingerprint": ""}},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_booking_that_cannot_be_read_or_changed_holds_up_no_other_and_is_left_alone_for_a_while(
+    broken: str,
     bookings: Bookings,
     confirmations: Confirmations,
     stored: Collection[Document],
     booking: BookingDocument,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stored.update_one({"_id": booking["_id"]}, {"$set": broken})
+    monkeypatch.setattr("booking_svc.confirmations.BATCH", 1)  # as if there were as many of them as are looked at
+    stored.update_one({"_id": booking["_id"]}, BROKEN[broken], bypass_document_validation=True)
     other = published(stored, bookings.confirm(draft(terms("c1"), "standing:2"), "r2"))
-    assert confirmations.tell_overdue(other["confirmed_at"] + OVERDUE) == 1
+    overdue_at = other["confirmed_at"] + OVERDUE
+    assert [confirmations.tell_overdue(overdue_at) for _ in range(3)] == [0, 1, 0]
     assert len(told(stored, other)) == 1
-    assert booking["_id"] in caplog.text
+    assert caplog.text.count(f"the confirmation of booking {booking['_id']} cannot be told again") == 1
+    confirmations._aside[booking["_id"]] -= ASIDE
+    assert confirmations.tell_overdue(overdue_at) == 0
+    assert caplog.text.count(booking["_id"]) > 1, "it is tried again"
+
+
+def test_server_that_is_away_is_no_fault_of_a_booking(
+    bookings: Bookings,
+    confirmations: Confirmations,
+    stored: Collection[Document],
+    booking: BookingDocument,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def away(*_: Any) -> Any:
+        raise AutoReconnect("away")
+
+    overdue_at = booking["confirmed_at"] + OVERDUE
+    with monkeypatch.context() as patch:
+        patch.setattr(Bookings, "find", away)
+        with pytest.raises(AutoReconnect):
+            confirmations.tell_overdue(overdue_at)
+    assert confirmations.tell_overdue(overdue_at) == 1
 
 
 def test_of_many_processes_one_tells(
