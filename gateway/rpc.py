@@ -3,8 +3,8 @@ The one door to RabbitMQ: calls Nameko services from any number of threads over 
 
 One thread owns the connection (pika); callers hand it their requests and wait for a future. All requests that wait
 at the moment it wakes are published together. A call is answered, or fails, by its deadline: when it can't
-be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time. A service
-that answers nobody keeps only so many callers waiting; the others are told at once.
+be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time. Methods
+that answer nobody keep only so many callers waiting; the others are told at once.
 Requests carry their remaining life as `expiration`, so that none is carried out long after its caller has left.
 """
 
@@ -37,13 +37,16 @@ TIMEOUT = 4.0
 CONNECTING = 1.0
 #: Calls in flight per process; above it the service is overloaded and says so at once.
 IN_FLIGHT = 1000
-#: A service that has answered nothing for so many seconds, while calls wait for it, is silent. Then no more of them may
-#: wait than UNANSWERED, or what is its fault would hold up requests that do without it. Until it answers one.
+#: A method that has answered nothing for so many seconds, while calls wait for it, is silent: its service hangs, or
+#: what it needs does. Then no more calls of silent methods may wait than UNANSWERED for one service, and half as many
+#: again for all of them, or they would hold up requests that do without. PROBES of each service may always.
 SILENCE = 1.0
 UNANSWERED = 16
+PROBES = 2
 #: Seconds between two looks of a caller whether there are too many of them.
 LOOK = 0.25
 TRANSIENT = 1
+UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 
 
 class RemoteError(Exception):
@@ -60,10 +63,14 @@ class Call:
     headers: dict[str, Any]
     deadline: float
     answer: "Future[bytes]" = field(default_factory=Future)
-    id: str = field(init=False)  #: names the service, so that we know who answers, however late
+    id: str = field(init=False)  #: names what is asked, so that we know what is answered, however late
 
     def __post_init__(self) -> None:
-        self.id = f"{self.service}:{uuid.uuid4().hex}"
+        self.id = f"{self.asked}:{uuid.uuid4().hex}"
+
+    @property
+    def asked(self) -> str:
+        return f"{self.service}.{self.method}"
 
     def fail(self) -> None:
         with contextlib.suppress(InvalidStateError):
@@ -75,7 +82,7 @@ class RpcClient:
     Calls services at *amqp_uri*. Connects at the first call, so a process may fork before.
 
     *errors* are the exceptions that services may answer with; they arrive as themselves. Requests enter *exchange*.
-    For a silent service *unanswered* calls may wait.
+    Of a service's silent methods *unanswered* calls may wait.
     """
 
     def __init__(
@@ -97,7 +104,7 @@ class RpcClient:
         self._errors = {f"{error.__module__}.{error.__qualname__}": error for error in (*errors, Unavailable)}
         self._exchange = exchange
         self._unanswered = unanswered
-        self._asked: dict[str, float] = {}  # service -> when it was asked first since it last answered
+        self._asked: dict[str, float] = {}  # service.method -> when it was asked first since it last answered
         self._reply_to = ""
         self._pending: dict[str, Call] = {}
         self._outgoing: deque[Call] = deque()
@@ -131,14 +138,14 @@ class RpcClient:
 
         Raises:
             Unavailable: the broker is out of reach or takes nothing, too many calls are in flight, or enough of them
-                wait for a silent service.
+                wait for silent methods.
         """
         body = json.dumps({"args": [], "kwargs": arguments}).encode()
         call = Call(service, method, body, headers, deadline=time.monotonic() + timeout)
         self._start()
         if len(self._pending) >= IN_FLIGHT or not self._connected.wait(min(CONNECTING, timeout)) or self._blocked:
             raise Unavailable(service)
-        self._asked.setdefault(service, time.monotonic())
+        self._asked.setdefault(call.asked, time.monotonic())
         self._pending[call.id] = call
         if self._is_one_too_many(call):
             raise Unavailable(service)
@@ -157,6 +164,7 @@ class RpcClient:
             self._pending.pop(call.id, None)
         answer = json.loads(body)
         error = answer["error"]
+        self._note_answer(call.asked, error)
         if error is None:
             return answer["result"]
         if error["exc_path"] in self._errors:
@@ -173,16 +181,26 @@ class RpcClient:
                     raise Unavailable(call.service) from None
 
     def _is_one_too_many(self, call: Call) -> bool:
-        """Whether enough others wait for its silent service; then it waits no more."""
-        asked = self._asked.get(call.service)
-        if asked is None or time.monotonic() < asked + SILENCE:
+        """Whether its method is silent, and enough others wait for such; then it waits no more."""
+        if not self._is_silent(call.asked):
             return False
         with self._lock:  # one after the other, or all would go
-            waiting = sum(other.service == call.service for other in list(self._pending.values()))
-            if waiting <= self._unanswered:
+            waiting = [other.service for other in list(self._pending.values()) if self._is_silent(other.asked)]
+            of_service = waiting.count(call.service)
+            in_all = self._unanswered + self._unanswered // 2
+            if of_service <= PROBES or (of_service <= self._unanswered and len(waiting) <= in_all):
                 return False
             self._pending.pop(call.id, None)
             return True
+
+    def _is_silent(self, asked: str) -> bool:
+        since = self._asked.get(asked)
+        return since is not None and time.monotonic() >= since + SILENCE
+
+    def _note_answer(self, asked: str, error: Any) -> None:
+        """It is not silent, unless all it says is that something behind it is."""
+        if error is None or error["exc_path"] != UNAVAILABLE:
+            self._asked.pop(asked, None)
 
     def is_connected(self) -> bool:
         """Whether the broker takes our requests now."""
@@ -277,11 +295,12 @@ class RpcClient:
 
     def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         answered = properties.correlation_id or ""
-        self._asked.pop(answered.partition(":")[0], None)
         call = self._pending.get(answered)
-        if call is not None:
-            with contextlib.suppress(InvalidStateError):
-                call.answer.set_result(body)
+        if call is None:  # too late for whoever asked
+            self._note_answer(answered.partition(":")[0], json.loads(body)["error"])
+            return
+        with contextlib.suppress(InvalidStateError):
+            call.answer.set_result(body)
 
     def _on_return(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         call = self._pending.get(properties.correlation_id or "")

@@ -58,7 +58,11 @@ def behind_cable(stack: LocalStack, cable: TcpProxy) -> Iterator[RpcClient]:
 
 @pytest.fixture
 def silent(channel: BlockingChannel) -> str:
-    """A service whose queue, of the same name, stands, and nobody looks into it."""
+    return a_silent_service(channel)
+
+
+def a_silent_service(channel: BlockingChannel) -> str:
+    """The name of a service whose queue, of the same name, stands, and nobody looks into it."""
     name = f"silent_{uuid4().hex[:8]}"
     channel.queue_declare(name, exclusive=True)
     channel.queue_bind(name, RPC_EXCHANGE, f"{name}.*")
@@ -187,6 +191,54 @@ def test_silent_service_keeps_only_some_callers_waiting_and_those_of_others_not_
     client.close()
 
 
+def test_method_whose_server_hangs_keeps_only_some_callers_waiting_while_others_of_the_service_are_answered(
+    stack: LocalStack, tiny: Tiny
+) -> None:
+    client = RpcClient(stack.amqp_uri, [], unanswered=4)
+    hangs = {"seconds": 2.5}
+    with ThreadPoolExecutor(16) as threads:
+        asking = [
+            threads.submit(seconds_until_unavailable, lambda: client.call(tiny.name, "wait_for_a_server", hangs, {}))
+            for _ in range(16)
+        ]
+        while sum(one.done() for one in asking) < 12:
+            assert client.call(tiny.name, "ping", {}, {}) == "pong"
+        assert all(one.result() < 2.5 for one in asking if one.done())
+        assert seconds_until_unavailable(lambda: client.call(tiny.name, "wait_for_a_server", hangs, {})) < 0.5
+        assert sum(not one.done() for one in asking) == 4
+    # It has said so by now, and says so still: no more than some wait.
+    with ThreadPoolExecutor(16) as threads:
+        took = list(
+            threads.map(
+                lambda _: seconds_until_unavailable(lambda: client.call(tiny.name, "wait_for_a_server", hangs, {})),
+                range(16),
+            )
+        )
+    assert sum(seconds > 1 for seconds in took) == 4
+    assert client.call(tiny.name, "wait_for_a_server", {"seconds": 0, "in_vain": False}, {}) is None
+    assert f"{tiny.name}.wait_for_a_server" not in client._asked
+    client.close()
+
+
+def test_services_that_are_silent_together_leave_a_quarter_of_the_threads_and_each_is_probed(
+    stack: LocalStack, tiny: Tiny, channel: BlockingChannel
+) -> None:
+    """As when the database of all of them hangs."""
+    client = RpcClient(stack.amqp_uri, [], unanswered=8)
+    silent = [a_silent_service(channel) for _ in range(4)]
+
+    def wait_in_vain(name: str) -> float:
+        return seconds_until_unavailable(lambda: client.call(name, "ping", {}, {}))
+
+    with ThreadPoolExecutor(32) as threads:
+        asking = {name: [threads.submit(wait_in_vain, name) for _ in range(8)] for name in silent}
+        poll(lambda: sum(one.done() for calls in asking.values() for one in calls) >= 16)
+        waiting = [sum(not one.done() for one in calls) for calls in asking.values()]
+        assert sum(waiting) <= 12 + rpc.PROBES * 2 and min(waiting) >= rpc.PROBES
+        assert client.call(tiny.name, "ping", {}, {}) == "pong"
+    client.close()
+
+
 def test_service_that_is_slow_and_answers_is_not_taken_for_silent(stack: LocalStack, tiny: Tiny) -> None:
     client = RpcClient(stack.amqp_uri, [], unanswered=4)
     with ThreadPoolExecutor(25) as threads:
@@ -201,7 +253,7 @@ def test_service_that_was_silent_is_called_by_all_once_it_answers(stack: LocalSt
     client = RpcClient(stack.amqp_uri, [], unanswered=4)
     with tiny.frozen():
         waiting = [client.submit(tiny.name, "ping", {}, {}) for _ in range(4)]
-        poll(lambda: time.monotonic() > client._asked[tiny.name] + rpc.SILENCE)
+        poll(lambda: time.monotonic() > client._asked[f"{tiny.name}.ping"] + rpc.SILENCE)
         with pytest.raises(Unavailable):
             client.submit(tiny.name, "ping", {}, {})
     assert [client.result(call) for call in waiting] == ["pong"] * 4

@@ -109,6 +109,12 @@ def build(name_: str) -> type:
             raise pymongo.errors.ServerSelectionTimeoutError("no primary")
 
         @rpc
+        def wait_for_a_server(self, seconds: float, in_vain: bool = True) -> None:
+            time.sleep(seconds)
+            if in_vain:
+                raise pymongo.errors.NetworkTimeout("timed out")
+
+        @rpc
         def answer_an_object(self) -> Any:
             return object()
 
