@@ -22,6 +22,8 @@ SETTLED = ["confirmed", "cancelled"]
 #: Seconds a refusal's trace stays; a retry with the same key overwrites it.
 REFUSAL_KEPT = 3600
 NEXT_TELLING = "confirmation_mail.next_telling"
+#: Since when nothing has been heard of an event's effect.
+SILENT_SINCE = "unheard.silent_since"
 #: Bookings in one answer of the server to a scan; each must come within its patience.
 SCANNED_AT_ONCE = 5000
 
@@ -47,6 +49,9 @@ INDEXES = [
         [("confirmed_at", ASCENDING)],
         name="confirmations_awaited",
         partialFilterExpression={"confirmation_mail.state": "queued"},
+    ),
+    IndexModel(
+        [(SILENT_SINCE, ASCENDING)], name="unheard_news", partialFilterExpression={SILENT_SINCE: {"$exists": True}}
     ),
     IndexModel([("refused_at", ASCENDING)], name="refusals_expire", expireAfterSeconds=REFUSAL_KEPT),
 ]
@@ -215,7 +220,7 @@ class Bookings:
         self, confirmed_before: datetime, now: datetime, limit: int, but: Sequence[str] = ()
     ) -> list[str]:
         """
-        Bookings whose buyer may not have been told, and that nobody asked about lately; the oldest first.
+        Bookings confirmed, or asked for again, before then, whose buyer may not have been told; the oldest first.
 
         Their ids: there may be one among them that cannot be read. *but* are not wanted.
         """
@@ -224,6 +229,7 @@ class Bookings:
             "status": "confirmed",
             "confirmation_mail.state": "queued",
             "confirmed_at": {"$lte": confirmed_before},
+            "confirmation_mail.requested": {"$not": {"$gt": confirmed_before}},  # none of them is later
             "outbox": [],
             "$or": [{NEXT_TELLING: {"$exists": False}}, {NEXT_TELLING: {"$lte": now}}],
         }
@@ -242,6 +248,34 @@ class Bookings:
         changed = self._bookings.update_one(as_seen, {"$set": told, "$push": {"outbox": event}})
         return changed.modified_count == 1
 
+    def unheard(self, silent_since: datetime, limit: int, but: Sequence[str] = ()) -> list[str]:
+        """The ids of bookings with news whose effect nobody has told of since then; *but* are not wanted."""
+        wanted = {"_id": {"$nin": list(but)}, SILENT_SINCE: {"$lte": silent_since}, "outbox": []}
+        found = self._bookings.find(wanted, {"_id": 1}).sort(SILENT_SINCE, ASCENDING).limit(limit)
+        return [booking["_id"] for booking in found]
+
+    def tell_unheard(self, booking: BookingDocument, news: Document, silent_since: datetime) -> bool:
+        """Store the event of *news* once more, unless it was heard, or another process was faster."""
+        event_id, tellings = news["event"]["event_id"], news["tellings"]
+        as_seen = {
+            "_id": booking["_id"],
+            "unheard": {"$elemMatch": {"event.event_id": event_id, "tellings": tellings}},
+            "outbox.event_id": {"$ne": event_id},
+        }
+        told = {"unheard.$[one].silent_since": silent_since, "unheard.$[one].tellings": tellings + 1}
+        changed = self._bookings.update_one(
+            as_seen,
+            {"$set": told, "$push": {"outbox": news["event"]}},
+            array_filters=[{"one.event.event_id": event_id}],
+        )
+        return changed.modified_count == 1
+
+    def record_heard(self, booking_id: str, event_id: str) -> bool:
+        """What this event was told for will happen. Gives whether that was news; repeating it changes nothing."""
+        waiting = {"_id": booking_id, "unheard.event.event_id": event_id}
+        heard = self._bookings.update_one(waiting, {"$pull": {"unheard": {"event.event_id": event_id}}})
+        return heard.modified_count == 1
+
     def sold(self, concert_id: str) -> Iterator[tuple[str, list[str]]]:
         """Every confirmed booking of the concert, with its claims, read as the caller goes on."""
         wanted = {"concert_id": concert_id, "status": "confirmed"}
@@ -256,11 +290,18 @@ def cancelled(event: Envelope, by: str) -> Document:
 
 
 def told(event: Envelope) -> Document:
-    """In a pipeline: the fields of a booking that tells *event*, which gets the booking's next `seq`."""
+    """
+    In a pipeline: the fields of a booking that tells *event*, which gets the booking's next `seq`.
+
+    It stays `unheard` until the mailer has entered its mail.
+    """
     seq = {"$add": [{"$ifNull": ["$seq", 1]}, 1]}
+    numbered = {"$mergeObjects": [{"$literal": event}, {"seq": seq}]}
+    news = {"event": numbered, "silent_since": "$$NOW", "tellings": 0}
     return {
         "seq": seq,
-        "outbox": {"$concatArrays": ["$outbox", [{"$mergeObjects": [{"$literal": event}, {"seq": seq}]}]]},
+        "outbox": {"$concatArrays": ["$outbox", [numbered]]},
+        "unheard": {"$concatArrays": [{"$ifNull": ["$unheard", []]}, [news]]},
     }
 
 

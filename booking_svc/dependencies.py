@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
 from booking_svc.concert_bookings import ConcertBookings
-from booking_svc.confirmations import Confirmations
 from booking_svc.counts import Counts
 from booking_svc.holds import Holds
 from booking_svc.inventory import Inventory
 from booking_svc.new_terms import NewTerms
 from booking_svc.news_desk import NewsDesk
+from booking_svc.retelling import Retelling
 from booking_svc.rollouts import Rollouts
 from booking_svc.scripts import Scripts, connect
 from booking_svc.shop_window import ShopWindow
@@ -38,7 +38,7 @@ class Stores:
         self.bookings, self.scanned, self.terms = Bookings(mongo), Bookings(scans), Terms(mongo)
         stocktake = Stocktake(self.counts, self.scanned, self.terms)
         self.inventory = Inventory(self.holds, self.bookings, self.terms, stocktake)
-        self.confirmations = Confirmations(self.bookings, overdue)
+        self.retelling = Retelling(self.bookings, overdue)
         withholding, self.rollouts = Withholding(scripts), Rollouts(mongo)
         self.new_terms = NewTerms(self.inventory, stocktake, self.terms, withholding)
         self.concert_bookings = ConcertBookings(scans)

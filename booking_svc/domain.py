@@ -38,8 +38,6 @@ BOOKING_NAMESPACE = UUID("6f1d9a52-2c0e-4a53-9a4e-4d6d2f0f7d11")
 REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 #: A confirmation is sent again at most so often, whoever's address it is.
 RESEND_PAUSE, RESENDS_A_DAY = timedelta(minutes=1), 5
-#: By then it has gone out, or the event that asks for it is told again.
-RESEND_OVERDUE = timedelta(minutes=10)
 #: The state of a confirmation that nobody has heard of yet. *kind* is what mailer_svc calls it.
 CONFIRMATION_QUEUED: dict[str, Any] = {
     "kind": "confirmation",
@@ -307,7 +305,6 @@ def resend_confirmation(
         **CONFIRMATION_QUEUED,
         "kind": f"resend-{number}",
         "requested": [*requested, now],
-        "next_telling": now + RESEND_OVERDUE,
         "sales_close_at": closes,
     }
     return mail, _requested_event({**document, "confirmation_mail": mail}, request_id)

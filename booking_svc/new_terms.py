@@ -26,9 +26,12 @@ class NewTerms:
         self._terms = terms
         self._withholding = withholding
 
-    def set(self, terms: SalesTerms) -> None:
+    def set(self, terms: SalesTerms) -> SalesTerms | None:
         """
         Sell by *terms* from now on, unless newer ones are in force.
+
+        Returns:
+            what was in force before; None when nothing was ever sold for the concert.
 
         Raises:
             CapacityBelowSold, TicketsUnavailable: they take away what is sold or held; those in force stay.
@@ -40,6 +43,7 @@ class NewTerms:
             if cuts.capacities or cuts.seats:
                 self._take_away(cuts, Offer(in_force[0]), terms, in_force[1])
         self._inventory.set_terms(terms)
+        return None if in_force is None else in_force[0]
 
     def _take_away(self, cuts: Cuts, offer: Offer, terms: SalesTerms, versions: list[Version]) -> None:
         concert_id = terms["concert_id"]

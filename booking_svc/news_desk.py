@@ -4,6 +4,7 @@ import logging
 import time
 from datetime import timedelta
 
+from booking_svc import domain
 from booking_svc.concert_bookings import ConcertBookings
 from booking_svc.contract import SalesTerms
 from booking_svc.offer import Offer
@@ -37,10 +38,12 @@ class NewsDesk:
         total = self._bookings.confirmed(concert_id)
         self._rollouts.begin(concert_id, kind, version, total, BY, request_id)
 
-    def begin_if_cancelled(self, terms: SalesTerms, request_id: str | None = None) -> None:
-        """Whoever knows that the concert is cancelled need not wait for the event that says so."""
+    def begin_what_follows(self, terms: SalesTerms, before: SalesTerms | None, request_id: str | None = None) -> None:
+        """Whoever knows that the concert is cancelled, or elsewhere, need not wait for the event that says so."""
         if terms["status"] == "cancelled":
             self.begin(terms["concert_id"], "cancellation", terms["version"], request_id)
+        elif before is not None and domain.is_elsewhere(before["concert"], terms["concert"]):
+            self.begin(terms["concert_id"], "reschedule", terms["version"], request_id)
 
     def work(self, seconds: float) -> int:
         """

@@ -23,7 +23,7 @@ from rabbitmq.errors import AlreadyHandled
 from rabbitmq.outbox import Envelope
 from rabbitmq.times import from_wire
 
-#: Seconds between two looks for confirmations that have had no effect.
+#: Seconds between two looks for news that has had no effect.
 SWEEP = 5
 #: Seconds between two looks for changes of concerts to be brought to their bookings, and so long it works at a stretch.
 ROLL_OUT, AT_A_STRETCH = 1, 2
@@ -38,8 +38,8 @@ class BookingService:
 
     @rpc
     def set_sales_terms(self, terms: SalesTerms) -> None:
-        self.stores.new_terms.set(terms)
-        self.stores.news_desk.begin_if_cancelled(terms, self.request_id)
+        before = self.stores.new_terms.set(terms)
+        self.stores.news_desk.begin_what_follows(terms, before, self.request_id)
 
     @rpc
     def hold_tickets(self, user_id: str, idempotency_key: str, concert_id: str, items: list[Item]) -> Hold:
@@ -118,8 +118,8 @@ class BookingService:
         return self.stores.ping()
 
     @timer(interval=SWEEP)
-    def tell_overdue_confirmations(self) -> None:
-        self.stores.confirmations.tell_overdue()
+    def tell_overdue(self) -> None:
+        self.stores.retelling.tell_overdue()
 
     @event_handler("booking_svc", "booking_cancelled")
     def release_tickets(self, event: Envelope) -> None:
@@ -154,6 +154,12 @@ class BookingService:
         sent = event["data"]
         sent_at = from_wire(sent["sent_at"])
         if not self.stores.bookings.record_confirmation_mail(sent["booking_id"], sent["kind"], sent_at):
+            raise AlreadyHandled
+
+    @event_handler("mailer_svc", "mail_entered")
+    def record_entered_mail(self, event: Envelope) -> None:
+        entered = event["data"]
+        if not self.stores.bookings.record_heard(entered["booking_id"], entered["event_id"]):
             raise AlreadyHandled
 
     @event_handler("mailer_svc", "confirmation_failed")

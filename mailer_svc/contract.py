@@ -21,6 +21,17 @@ class ConfirmationFailed(TypedDict):
     reason: str
 
 
+class MailEntered(TypedDict):
+    """
+    Data of the event `mail_entered`: the mail that an event of this booking asks for lies in the ledger.
+
+    Of confirmations it is not told: the booking hears how they ended.
+    """
+
+    booking_id: str
+    event_id: str  #: of the event that asked for it
+
+
 class TicketKey(TypedDict):
     """A public key as a JSON Web Key (RFC 8037)."""
 

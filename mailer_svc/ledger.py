@@ -67,6 +67,7 @@ class Request(NamedTuple):
     urgent: bool = False  #: somebody waits in front of the screen
     until: datetime | None = None  #: afterwards nobody needs it
     request_id: str | None = None
+    event_id: str | None = None  #: of the event that asks for it
 
 
 class Entered(NamedTuple):
@@ -88,9 +89,9 @@ class Ledger:
         self._domain = domain
         self._first_pause = first_pause
 
-    def enter(self, wanted: Request, now: datetime) -> Entered:
+    def enter(self, wanted: Request, now: datetime, event: Envelope | None = None) -> Entered:
         """
-        Enter the mail, to be sent at once, unless it is there: then nothing changes.
+        Enter the mail, to be sent at once, unless it is there: then nothing changes. *event* tells of it.
 
         Returns:
             the entry, with the Message-ID this mail has for ever.
@@ -114,7 +115,7 @@ class Ledger:
             "give_up_at": min(give_up_at, wanted.until) if wanted.until else give_up_at,
             "slow": False,
             "reason": None,
-            "outbox": [],
+            "outbox": [] if event is None else [event],
         }
         key = {"_id": f"{wanted.about}:{wanted.kind}"}
         entry: Entry = self._ledger.find_one_and_update(
@@ -208,7 +209,7 @@ class Ledger:
         self._ledger.update_one(_ours(entry), changed)
 
     def tell_again(self, entry: Entry, event: Envelope) -> None:
-        """Tell once more how it ended, unless that is about to be told."""
+        """Tell once more how it ended, or that it is there, unless something is about to be told of it."""
         silent = {"_id": entry["_id"], "state": entry["state"], "outbox": []}
         self._ledger.update_one(silent, {"$push": {"outbox": event}})
 

@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from auth_svc.contract import Contact, UserNotFound
 from mailer_svc import metrics
-from mailer_svc.contract import ConfirmationFailed, ConfirmationSent, TicketKeys
+from mailer_svc.contract import ConfirmationFailed, ConfirmationSent, MailEntered, TicketKeys
 from mailer_svc.ledger import Entry, Ledger, Request
 from mailer_svc.mail import Letter, Writer
 from mailer_svc.mail_server import MailServer, NotTaken, Refused, TooSlow
@@ -54,12 +54,13 @@ class PostOffice:
         Enter the mail in the ledger.
 
         Raises:
-            AlreadyHandled: it is there. If it has ended, it is told once more how: that may have been lost.
+            AlreadyHandled: it is there. That, or how it has ended, is told once more: it may have been lost.
         """
-        entry, is_new = self.ledger.enter(wanted, datetime.now(UTC))
+        entered = _entered(wanted)
+        entry, is_new = self.ledger.enter(wanted, datetime.now(UTC), entered)
         self.wake()
         if not is_new:
-            event = _outcome(entry)
+            event = entered or _outcome(entry)
             if event is not None:
                 self.ledger.tell_again(entry, event)
             raise AlreadyHandled
@@ -159,6 +160,14 @@ class PostOffice:
 def _named(entry: Entry, why: str | None = None) -> dict[str, Any]:
     """What a line of the log says of a mail: never what is in it."""
     return fields(mail=entry["_id"], message_id=entry["message_id"], attempt=entry["attempts"], why=why)
+
+
+def _entered(wanted: Request) -> Envelope | None:
+    """The event that tells whoever asked that the mail will go out; of confirmations it is told how they ended."""
+    if wanted.booking_id is None or wanted.event_id is None or is_confirmation(wanted.kind):
+        return None
+    told = MailEntered(booking_id=wanted.booking_id, event_id=wanted.event_id)
+    return envelope(SERVICE, "mail_entered", 1, dict(told), datetime.now(UTC), request_id=wanted.request_id)
 
 
 def _outcome(entry: Entry) -> Envelope | None:

@@ -72,6 +72,7 @@ def _about_booking(event: Envelope, kind: str, document: str, urgent: bool = Fal
         booking_id=booking["id"],
         urgent=urgent,
         request_id=event.get("request_id"),
+        event_id=event["event_id"],
     )
 
 

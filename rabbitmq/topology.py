@@ -55,6 +55,7 @@ SUBSCRIPTIONS = (
     Subscription("concert_svc", "concert_reminder_due", "booking_svc", "remind_buyers"),
     Subscription("mailer_svc", "confirmation_sent", "booking_svc", "record_confirmation_mail"),
     Subscription("mailer_svc", "confirmation_failed", "booking_svc", "record_failed_confirmation"),
+    Subscription("mailer_svc", "mail_entered", "booking_svc", "record_entered_mail"),
     Subscription("auth_svc", "credentials_changed", "auth_svc", "end_older_sessions"),
     Subscription("auth_svc", "password_reset_requested", "mailer_svc", "send_password_reset"),
     Subscription("auth_svc", "email_verification_requested", "mailer_svc", "send_address_verification"),

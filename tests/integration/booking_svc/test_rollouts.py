@@ -201,6 +201,22 @@ def test_buyers_are_reminded_once_of_each_date(room: Newsroom) -> None:
     assert room.told("booking_reminder_due") == {2: SOLD - 1, 0: 1}
 
 
+def test_whoever_sets_the_terms_of_a_moved_concert_need_not_wait_for_the_event(room: Newsroom) -> None:
+    moved = room.move(closes_in=timedelta(days=9))
+    room.desk().begin_what_follows(moved, room.sold_by, "r1")
+    room.desk().begin(room.id, "reschedule", 2, "r1")  # the event, if it comes
+    finish(room, room.desk())
+    assert room.told("booking_rescheduled") == {1: SOLD}
+
+
+def test_terms_that_move_nothing_are_no_news(room: Newsroom) -> None:
+    scarcer: SalesTerms = {**room.sold_by, "version": 2, "max_tickets_per_user": 1}
+    room.terms.set(scarcer)
+    for before in (None, room.sold_by, scarcer):
+        room.desk().begin_what_follows(scarcer, before)
+    assert room.rollouts.newest(room.id) == []
+
+
 def test_reminder_of_another_version_is_stale(room: Newsroom) -> None:
     room.move(2)
     room.desk().begin(room.id, "reminder", 1)

@@ -16,7 +16,7 @@ from mailer_svc.mail import Writer
 from mailer_svc.mail_server import MailServer
 from mailer_svc.post_office import PostOffice
 from rabbitmq.database import Document
-from rabbitmq.errors import Unavailable
+from rabbitmq.errors import AlreadyHandled, Unavailable
 
 FAULTS = [RemoteError("KeyError", "name"), UnknownService("auth_svc"), OperationalError("refused")]
 
@@ -77,3 +77,33 @@ def test_mail_is_given_up_when_its_time_is_over_whatever_the_fault(
 def test_silence_of_auth_svc_is_no_attempt(office: PostOffice, mongo: Database[Document]) -> None:
     office.deliver(claimed(office), failing(Unavailable("auth_svc")))
     assert (stored(mongo)["state"], stored(mongo)["attempts"]) == ("queued", 0)
+
+
+def asked(kind: str, event_id: str | None = "e1", booking_id: str | None = "b1") -> Request:
+    now = datetime.now(UTC)
+    return Request("b1", kind, "booking_cancelled", "ada", {}, now, booking_id=booking_id, event_id=event_id)
+
+
+def test_that_a_mail_is_entered_is_told_with_it_and_again_to_whoever_asks_again(
+    office: PostOffice, mongo: Database[Document]
+) -> None:
+    """A reminder may be asked for by two events; each hears of itself."""
+    office.enter(asked("reminder-1"))
+    (told,) = stored(mongo)["outbox"]
+    assert (told["type"], told["data"]) == ("mail_entered", {"booking_id": "b1", "event_id": "e1"})
+    for event_id in ("e1", "e2"):
+        mongo["ledger"].update_one({}, {"$set": {"outbox": []}})  # the relay was here
+        with pytest.raises(AlreadyHandled):
+            office.enter(asked("reminder-1", event_id))
+        (told,) = stored(mongo)["outbox"]
+        assert told["data"] == {"booking_id": "b1", "event_id": event_id}
+
+
+@pytest.mark.parametrize(
+    "of", [asked("confirmation"), asked("resend-1"), asked("password-reset", booking_id=None)], ids=lambda of: of.kind
+)
+def test_of_confirmations_and_mails_to_accounts_it_is_not_told(
+    office: PostOffice, mongo: Database[Document], of: Request
+) -> None:
+    office.enter(of)
+    assert stored(mongo)["outbox"] == []

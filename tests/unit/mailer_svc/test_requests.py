@@ -37,6 +37,7 @@ def test_each_event_asks_for_its_mail() -> None:
         ("b1", "reminder-202612011900", "booking_reminder"),
     ]
     assert {(one.user_id, one.booking_id, one.as_of, one.request_id) for one in asked} == {("ada", "b1", NOW, "r1")}
+    assert {one.event_id for one in asked} == {"8f14e45f-ea1c"}
 
 
 def test_reminder_is_of_no_use_after_the_start() -> None:

@@ -1,0 +1,82 @@
+"""
+What has had no effect is told again: an event was handled by nobody, or lost with a broker.
+
+A booking whose confirmation is still `queued` after a while is told of again, as the same event, then after twice as
+long, and so on; so is other news of it, until the mailer says that it has entered the mail. Whoever has handled an
+event before tells again what came of it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from pymongo.errors import WriteError
+
+from booking_svc import domain
+from booking_svc.bookings import Bookings
+from booking_svc.domain import BookingDocument
+from rabbitmq.faults import is_fault
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = timedelta(days=1)
+#: Bookings of one look.
+BATCH = 500
+#: Seconds for which a booking is left alone that cannot be read, or changed.
+ASIDE = 600
+
+
+class Retelling:
+    """Of the news of *bookings*; what has had no effect after so long is overdue."""
+
+    def __init__(self, bookings: Bookings, overdue: timedelta) -> None:
+        self._bookings = bookings
+        self._overdue = overdue
+        self._aside: dict[str, float] = {}  # id -> until when
+
+    def tell_overdue(self, now: datetime | None = None) -> int:
+        """
+        Tell again what is overdue.
+
+        Returns:
+            how many events that were.
+        """
+        now = now or datetime.now(UTC)
+        self._aside = {one: until for one, until in self._aside.items() if until > time.monotonic()}
+        aside, before = list(self._aside), now - self._overdue
+        told = self._tell(self._tell_confirmation, self._bookings.awaiting_confirmation(before, now, BATCH, aside), now)
+        told += self._tell(self._tell_unheard, self._bookings.unheard(before, BATCH, aside), now)
+        if told:
+            log.warning("%d events have had no effect and are told again", told)
+        return told
+
+    def _tell(self, tell: Callable[[BookingDocument, datetime], int], found: list[str], now: datetime) -> int:
+        told = 0
+        for booking_id in found:
+            try:
+                booking = self._bookings.find(booking_id)
+                told += 0 if booking is None else tell(booking, now)
+            except Exception as error:
+                if is_fault(error) and not isinstance(error, WriteError):
+                    raise
+                # The others are not to wait for one that cannot be read or written, nor for many of them.
+                log.exception("nothing of booking %s can be told again", booking_id)
+                self._aside[booking_id] = time.monotonic() + ASIDE
+        return told
+
+    def _tell_confirmation(self, booking: BookingDocument, now: datetime) -> int:
+        tellings = booking["confirmation_mail"].get("tellings", 0) + 1
+        event, next_telling = domain.awaited_event(booking), now + self._pause(tellings)
+        return self._bookings.tell_again(booking, event, tellings, next_telling)
+
+    def _tell_unheard(self, booking: BookingDocument, now: datetime) -> int:
+        overdue = [news for news in booking["unheard"] if news["silent_since"] <= now - self._overdue]
+        return sum(
+            self._bookings.tell_unheard(booking, news, now + self._pause(news["tellings"] + 1) - self._overdue)
+            for news in overdue
+        )
+
+    def _pause(self, tellings: int) -> timedelta:
+        """Ever longer, and from the start a day where that is what is configured."""
+        return min(self._overdue * 2 ** min(tellings, 30), max(LONGEST_PAUSE, self._overdue))
