@@ -174,11 +174,11 @@ def lets_in(amqp_uri: str) -> bool:
     return True
 
 
-def kill(box: Box, process: str) -> float:
-    """End *process* as a power cut would; returns the seconds until another is at work in its place."""
+def end(box: Box, process: str, by: signal.Signals = signal.SIGKILL) -> float:
+    """End *process*, as a power cut would or in order; returns the seconds until another is at work in its place."""
     pid = poll(lambda: running(box).get(process), 60, every=0.1)
     began = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, by)
     poll(lambda: is_back(box, process, pid), 120, every=0.1)
     return time.monotonic() - began
 
@@ -188,7 +188,7 @@ def kill_again_and_again(box: Box, name: str, times: int) -> list[float]:
     took = []
     for _ in range(times):
         time.sleep(random.uniform(0, 2))  # so that they meet in every combination
-        took.append(kill(box, random.choice(["booking_svc-1", "booking_svc-2"]) if name == "booking_svc" else name))
+        took.append(end(box, random.choice(["booking_svc-1", "booking_svc-2"]) if name == "booking_svc" else name))
     return took
 
 
@@ -231,6 +231,31 @@ def test_killed_under_load_nothing_is_lost_doubled_or_parked(
 
 
 # --- restarts in order
+
+
+@pytest.mark.timeout(300)
+def test_orderly_restart_of_the_broker_under_load_loses_nothing(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    """Events are on their way, and delays pending."""
+    before, parked_before, organiser = outcomes(box), dead_letters(box), box.organiser()
+    concerts = [box.on_sale(organiser, starts_at=starts_in(seconds=20 + 4 * n))["id"] for n in range(5)]
+    took = []
+    with selling(box, buyers=24) as sales:
+        for _ in range(2):
+            sold = len(sales.booked)
+            poll(lambda: len(sales.booked) > sold + 20, 60)  # noqa: B023
+            took.append(end(box, "rabbitmq", signal.SIGTERM))
+            sold = len(sales.booked)
+            poll(lambda: len(sales.booked) > sold + 20, 60)  # noqa: B023
+    must_have_lost_nothing(sales)
+    for concert_id in concerts:
+        poll(lambda: box.http.get(f"/v1/concerts/{concert_id}").json()["status"] in ENDED, 90, every=0.5)  # noqa: B023
+    said = outcomes(box) - before
+    with capsys.disabled():
+        print(f"\n  {len(took)} restarts in order: {len(sales.booked)} bookings, lost 0")
+        print("  events: " + ", ".join(f"{said[outcome]} {outcome}" for outcome in OUTCOMES))
+        print(f"  rabbitmq     back after {median(took):.1f} s (median), {max(took):.1f} s (longest)")
+    assert dead_letters(box) == parked_before
+    assert said["parked"] == 0
 
 
 @pytest.mark.timeout(300)
