@@ -7,17 +7,20 @@ impossible whatever Redis says. The database's clock decides whether sales are s
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import cast
 
-from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+import pymongo
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from booking_svc.contract import BookingNotFound, SalesClosed
 from booking_svc.domain import BookingDocument
-from rabbitmq.database import Document, Page, page, prepare
+from rabbitmq.database import PATIENCE, Document, Page, page, prepare
+from rabbitmq.errors import Unavailable
+from rabbitmq.group_commit import GroupCommit
 from rabbitmq.outbox import PENDING, Envelope
 
+DUPLICATE_KEY = 11000
 SETTLED = ["confirmed", "cancelled"]
 #: Seconds a refusal's trace stays; a retry with the same key overwrites it.
 REFUSAL_KEPT = 3600
@@ -96,10 +99,12 @@ class ClaimTaken(Exception):
 
 
 class Bookings:
-    """The collection `bookings`."""
+    """The collection `bookings`. Bookings that come at the same time are looked for, and written, together."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._bookings = prepare(database, "bookings", INDEXES, VALIDATOR)
+        self._finding = GroupCommit(self._find_all)
+        self._confirming = GroupCommit(self._confirm_all)
 
     def confirm(self, draft: BookingDocument, request_id: str | None = None) -> BookingDocument:
         """
@@ -112,34 +117,33 @@ class Bookings:
             SalesClosed: by the database's clock the write came at or after the draft's `sales_close_at`.
             ClaimTaken: MongoDB sold one of the claims before.
         """
-        entry = _entry("confirmed", draft["user_id"], request_id)
-        confirmed = {
-            "$mergeObjects": [
-                {"$literal": draft},
-                {
-                    "status": "confirmed",
-                    "confirmed_at": "$$NOW",
-                    "history": [entry],
-                },
-            ]
-        }
-        refused = {
-            "_id": draft["_id"], "status": "refused", "concert_id": draft["concert_id"], "refused_at": "$$NOW",
-        }  # fmt: skip
-        decided = {"$cond": [{"$lt": ["$$NOW", draft["sales_close_at"]]}, confirmed, refused]}
-        pipeline = [{"$replaceWith": {"$cond": [{"$in": ["$status", SETTLED]}, "$$ROOT", decided]}}]
         try:
-            stored = cast(
-                BookingDocument,
-                self._bookings.find_one_and_update(
-                    {"_id": draft["_id"]}, pipeline, upsert=True, return_document=ReturnDocument.AFTER
-                ),
-            )
+            stored = self._confirming.ask((draft, request_id))
         except DuplicateKeyError as error:
             raise self._owner_of_claim(draft["concert_id"], error) from error
         if stored["status"] == "refused":
             raise SalesClosed
         return stored
+
+    def _confirm_all(self, asked: Sequence[tuple[BookingDocument, str | None]]) -> list[BookingDocument | Exception]:
+        """
+        What is stored after each write, or what stood against it. One does not mind what becomes of another.
+
+        Raises:
+            PyMongoError: nobody knows what was written; the bookings' keys will tell.
+        """
+        writes, ids = [confirmed(*one) for one in asked], [draft["_id"] for draft, _ in asked]
+        refused: dict[int, Exception] = {}
+        with pymongo.timeout(PATIENCE / 1000):
+            try:
+                self._bookings.bulk_write(writes, ordered=False)
+            except BulkWriteError as error:
+                if error.details["writeConcernErrors"]:
+                    raise
+                refused = {why["index"]: _write_error(why) for why in error.details["writeErrors"]}
+            stored = {found["_id"]: found for found in self._bookings.find({"_id": {"$in": ids}})}
+        lost = Unavailable("booking_svc")  # a majority has it, and who answers us does not know yet
+        return [refused.get(number) or stored.get(booking_id) or lost for number, booking_id in enumerate(ids)]
 
     def _owner_of_claim(self, concert_id: str, error: DuplicateKeyError) -> ClaimTaken:
         key = (error.details or {}).get("keyValue", {})
@@ -150,15 +154,20 @@ class Bookings:
 
     def find(self, booking_id: str) -> BookingDocument | None:
         """The booking, confirmed or cancelled."""
-        return self._bookings.find_one({"_id": booking_id, "status": {"$in": SETTLED}})
+        return self._finding.ask(booking_id)
+
+    def _find_all(self, ids: Sequence[str]) -> list[BookingDocument | None]:
+        found = self._bookings.find({"_id": {"$in": ids}, "status": {"$in": SETTLED}})
+        by_id = {booking["_id"]: booking for booking in found}
+        return [by_id.get(booking_id) for booking_id in ids]
 
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
         """
         Raises:
             BookingNotFound: there is none, or it is somebody else's.
         """
-        found = self._bookings.find_one({"_id": booking_id, "user_id": user_id, "status": {"$in": SETTLED}})
-        if found is None:
+        found = self.find(booking_id)
+        if found is None or found["user_id"] != user_id:
             raise BookingNotFound(booking_id)
         return found
 
@@ -283,6 +292,31 @@ class Bookings:
             yield document["_id"], document["claims"]
 
 
+def confirmed(draft: BookingDocument, request_id: str | None) -> UpdateOne:
+    """
+    Writes the booking unless it is there, dated and decided by the database's clock.
+
+    Too late, it leaves a trace instead; a later try overwrites that.
+    """
+    entry = _entry("confirmed", draft["user_id"], request_id)
+    booking = {
+        "$mergeObjects": [
+            {"$literal": draft},
+            {
+                "status": "confirmed",
+                "confirmed_at": "$$NOW",
+                "history": [entry],
+            },
+        ]
+    }
+    refused = {
+        "_id": draft["_id"], "status": "refused", "concert_id": draft["concert_id"], "refused_at": "$$NOW",
+    }  # fmt: skip
+    decided = {"$cond": [{"$lt": ["$$NOW", draft["sales_close_at"]]}, booking, refused]}
+    pipeline = [{"$replaceWith": {"$cond": [{"$in": ["$status", SETTLED]}, "$$ROOT", decided]}}]
+    return UpdateOne({"_id": draft["_id"]}, pipeline, upsert=True)
+
+
 def cancelled(event: Envelope, by: str) -> Document:
     """In a pipeline: the fields of a booking that is cancelled now, and tells so by *event*."""
     history = {"$concatArrays": ["$history", [_entry("cancelled", by, event.get("request_id"))]]}
@@ -303,6 +337,12 @@ def told(event: Envelope) -> Document:
         "outbox": {"$concatArrays": ["$outbox", [numbered]]},
         "unheard": {"$concatArrays": [{"$ifNull": ["$unheard", []]}, [news]]},
     }
+
+
+def _write_error(refused: Document) -> WriteError:
+    """What MongoDB says of one write of several."""
+    kind = DuplicateKeyError if refused["code"] == DUPLICATE_KEY else WriteError
+    return kind(refused["errmsg"], refused["code"], refused)
 
 
 def _entry(status: str, by: str, request_id: str | None) -> Document:

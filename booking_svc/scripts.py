@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from booking_svc.contract import (
@@ -27,6 +29,7 @@ from booking_svc.contract import (
     UnknownTicketType,
 )
 from booking_svc.offer import Taken, Unit
+from rabbitmq.group_commit import GroupCommit
 
 LUA = Path(__file__).parent / "lua"
 #: What stands in front of each script.
@@ -56,6 +59,12 @@ class Doubt(NamedTuple):
     booking_id: str
     taken: Taken
     of_hold: tuple[str, int] | None  #: the mark and the birth of the buyer's hold; None: held for the booking alone
+
+
+class _Run(NamedTuple):
+    script: Script
+    key: str
+    arguments: Sequence[Any]
 
 
 class NotLoaded(Exception):
@@ -109,13 +118,14 @@ def _doubt(hold: HoldRecord) -> Doubt:
 
 
 class Scripts:
-    """The scripts of lua/ in one Redis."""
+    """The scripts of lua/ in one Redis. Those who want to run one at the same time share a round trip."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
         files = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
         shared = "".join(files.pop(name) for name in SHARED)
         self._scripts = {name: redis.register_script(shared + text) for name, text in files.items()}
+        self._group = GroupCommit(self._run_all)
 
     def run(self, name: str, concert_id: str, *arguments: Any) -> list[Any]:
         """
@@ -126,7 +136,7 @@ class Scripts:
             SeatsTaken, or a refusal of the contract: nothing was changed.
         """
         while True:
-            answer = self._scripts[name](keys=[concert_key(concert_id)], args=arguments)
+            answer = self._group.ask(_Run(self._scripts[name], concert_key(concert_id), arguments))
             word = answer[0]
             if word in REFUSALS:
                 raise REFUSALS[word](*(text.decode() for text in answer[1:]))
@@ -140,3 +150,20 @@ class Scripts:
                 raise InDoubt([_doubt(hold) for hold in json.loads(answer[1])])
             if word != b"again":  # more holds have expired than one script frees
                 return list(answer)
+
+    def _run_all(self, runs: Sequence[_Run]) -> list[Any]:
+        """What each script answers, or the error it met; Redis does one after the other, in this order."""
+        answers = self._send(runs)
+        unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if unknown:  # Redis was started again: nothing of these was done
+            for script in {runs[number].script.sha: runs[number].script for number in unknown}.values():
+                self.redis.script_load(script.script)
+            for number, answer in zip(unknown, self._send([runs[number] for number in unknown]), strict=True):
+                answers[number] = answer
+        return answers
+
+    def _send(self, runs: Sequence[_Run]) -> list[Any]:
+        with self.redis.pipeline(transaction=False) as pipe:
+            for script, key, arguments in runs:
+                pipe.evalsha(script.sha, 1, key, *arguments)
+            return pipe.execute(raise_on_error=False)
