@@ -12,8 +12,7 @@ from rabbitmq import patience
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import RPC_EXCHANGE, outlet, reply_id, reply_queue
 from rabbitmq.publisher import ImpatientPublisher
-from rabbitmq.queue_consumer import SafeQueueConsumer
-from rabbitmq.rpc_method import TRANSIENT
+from rabbitmq.queue_consumer import TRANSIENT, SafeQueueConsumer
 
 log = logging.getLogger(__name__)
 

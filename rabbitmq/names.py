@@ -41,6 +41,11 @@ def dead_letters_of(queue: str) -> str:
     return f"{DEAD_LETTERS}.{queue}"
 
 
+UUID = "[0-9a-f-]{36}"
+#: Where answers may be sent, as a regular expression; Nameko's own clients leave out the program.
+REPLY_ID = rf"(\w+-)?{UUID}"
+
+
 def reply_id(program: str) -> str:
     """A new routing key for the answers to one connection of *program*: one word, since requests are two."""
     return f"{program}-{uuid4()}"

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from rabbitmq.delays import ENTRANCE, LEVELS
-from rabbitmq.names import RPC_EXCHANGE, SERVICES, events_exchange, outlet
+from rabbitmq.names import REPLY_ID, RPC_EXCHANGE, SERVICES, UUID, events_exchange, outlet
 
 #: Who calls which methods of whom. A call that is not here does not reach its service.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -87,7 +87,6 @@ class Rights(NamedTuple):
 
 
 NOTHING = "^$"
-UUID = "[0-9a-f-]{36}"
 OPERATOR = "operator"
 
 
@@ -117,7 +116,7 @@ def topic_rights(program: str) -> dict[str, Rights]:
     keys = [rf"{service}\.({'|'.join(methods)})" for service, methods in CALLS.get(program, {}).items()]
     if program in SERVICES:
         own_events = rf"evt-\w+-\w+--{program}\.\w+"
-        keys += [rf"(\w+-)?{UUID}", rf"([01]\.){{{LEVELS}}}{own_events}", own_events]
+        keys += [REPLY_ID, rf"([01]\.){{{LEVELS}}}{own_events}", own_events]
     topics = {outlet(program): Rights("", _any_of(*keys), NOTHING)} if keys else {}
     if program in CALLS:
         topics[RPC_EXCHANGE] = Rights("", NOTHING, _any_of(_reply_ids(program)))

@@ -5,6 +5,7 @@ A request that can be answered is answered: with the result, with a refusal of t
 `Unavailable` where a server did not answer, with what is wrong with it. What cannot be answered is dropped.
 """
 
+import inspect
 import json
 import logging
 import re
@@ -23,22 +24,20 @@ from nameko.exceptions import (
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer
 
-from rabbitmq import metrics
+from rabbitmq import metrics, names
 from rabbitmq.errors import Expired, Unavailable
 from rabbitmq.faults import is_fault
 from rabbitmq.logs import fields
 from rabbitmq.message_context import SafeHeaders
-from rabbitmq.names import rpc_queue
-from rabbitmq.queue_consumer import SafeQueueConsumer, publish
+from rabbitmq.queue_consumer import SafeQueueConsumer
 
 log = logging.getLogger(__name__)
 
 ExcInfo = Any
-TRANSIENT = 1
 #: Bytes of a reply; above 16 MiB the broker takes none.
 LARGEST_REPLY = 15 * 1024 * 1024
-#: One word, as every reply id of ours. With a dot it could name a method, or a queue of dead letters.
-_REPLY_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+#: Where a service may write to. At any other key the broker would close the channel, by which requests come, too.
+_REPLY_ID = re.compile(names.REPLY_ID, re.ASCII)
 _MALFORMED = (MalformedRequest, MethodNotFound, IncorrectSignature)
 
 
@@ -50,7 +49,7 @@ class SafeRpcConsumer(RpcConsumer):
 
     def setup(self) -> None:
         if self.queue is None:
-            self.queue = Queue(rpc_queue(self.container.service_name), no_declare=True)
+            self.queue = Queue(names.rpc_queue(self.container.service_name), no_declare=True)
             self.queue_consumer.register_provider(self)
             self._registered = True
 
@@ -78,10 +77,8 @@ class SafeRpcConsumer(RpcConsumer):
         return result, exc_info
 
     def _answer(self, message: Message, result: Any, error: BaseException | None) -> None:
-        reply_to, correlation_id = message.properties["reply_to"], message.properties.get("correlation_id")
-        body = _encoded(result, error)
         try:
-            publish(self.container, reply_to, body, correlation_id=correlation_id, delivery_mode=TRANSIENT)
+            self.queue_consumer.answer_message(message, _encoded(result, error))
         except Exception as failure:  # its caller hears nothing, and asks again; the others go on
             log.error("an answer could not be sent: %r", failure, extra=fields(call=_asked(message)))
 
@@ -114,7 +111,15 @@ class Rpc(SafeHeaders, NamekoRpc):
 
     def setup(self) -> None:
         self.expected_exceptions = (_refusal_of(self.container.service_name),)
+        self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
         super().setup()
+
+    def check_signature(self, args: Any, kwargs: Any) -> None:
+        """Nameko's takes the method apart anew for each call."""
+        try:
+            self._signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise IncorrectSignature(str(error)) from error
 
 
 def _refusal_of(service: str) -> type[Exception]:
