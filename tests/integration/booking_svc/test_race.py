@@ -91,7 +91,8 @@ class Arena:
             except (Unavailable, RequestInProgress, RedisError, PyMongoError):
                 return [] if self.patience else [None]
 
-        return poll(answer, self.patience)[0]
+        # Not at once, nor all in the same moment: hundreds of threads of one process would keep each other waiting.
+        return poll(answer, self.patience, every=random.uniform(0.1, 0.4))[0]
 
     def book(self, number: int, buyer: str, asked: Any = None, key: str | None = None) -> BookingDocument | None:
         key, asked = key or new_id(), asked or items(standing=1)
