@@ -6,7 +6,7 @@ import json
 import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from local.settings import StackFailed
@@ -39,14 +39,24 @@ def claimed(port: int, host: str) -> Iterator[None]:
     Raises:
         StackFailed: another stack has it, or another program listens there.
     """
+    with _claim(port, host) as is_ours:
+        if not is_ours:
+            raise StackFailed(_taken(port, host, "Another stack was told to listen there"))
+        require_free(port, host)
+        yield
+
+
+@contextmanager
+def _claim(port: int, host: str) -> Iterator[bool]:
+    """Whether *port* is this stack's for the time of the block."""
     # A name in Linux' abstract namespace: nothing is left on the disk, and it ends with this process.
     with socket.socket(socket.AF_UNIX) as claim:
         try:
             claim.bind(f"\0concert-tickets:{host}:{port}")
-        except OSError as error:
-            raise StackFailed(_taken(port, host, "Another stack was told to listen there")) from error
-        require_free(port, host)
-        yield
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def require_free(port: int, host: str) -> None:
@@ -67,21 +77,22 @@ def _taken(port: int, host: str, reason: str) -> str:
     )
 
 
-def choose(names: Iterable[str], remembered: Mapping[str, int], api: int = 0) -> dict[str, int]:
+@contextmanager
+def chosen(names: Iterable[str], remembered: Mapping[str, int], api: int = 0) -> Iterator[dict[str, int]]:
     """
     Give each of *names* a free port, but not *api*: the remembered one where it is still free, else a random one.
 
-    The ports lie below the range that the kernel takes for outgoing connections, so that no
-    connection can occupy one between two runs. Random, so that two stacks that start at the same
-    moment do not pick the same.
+    The ports lie below the range that the kernel takes for outgoing connections, so that no connection can occupy one
+    between two runs. For the time of the block no other stack chooses them.
     """
-    chosen: dict[str, int] = {}
-    for name in names:
-        port = remembered.get(name)
-        while port is None or port == api or port in chosen.values() or refusal(port):
-            port = random.randrange(LOWEST, _lowest_ephemeral())
-        chosen[name] = port
-    return chosen
+    given: dict[str, int] = {}
+    with ExitStack() as claims:
+        for name in names:
+            port = remembered.get(name)
+            while port in (None, api) or refusal(port) or not claims.enter_context(_claim(port, "127.0.0.1")):
+                port = random.randrange(LOWEST, _lowest_ephemeral())
+            given[name] = port
+        yield given
 
 
 def remembered(file: Path) -> dict[str, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +32,13 @@ def run(settings: Settings, signals: StopSignals) -> None:
     Raises:
         StackFailed: it did not come up, or broke down; whatever had started was stopped.
     """
-    with data_dir.held(settings.data_dir) as lock, ports.claimed(settings.port, settings.host):
+    with (
+        data_dir.held(settings.data_dir) as lock,
+        ports.claimed(settings.port, settings.host),
+        _chosen_ports(settings) as chosen,
+    ):
         secret = secrets.load(data_dir.secrets_file(settings.data_dir), settings.environment)
-        servers = PrivateServers(settings, secret, _choose_ports(settings))
+        servers = PrivateServers(settings, secret, chosen)
         facts = _facts(settings, secret, servers)
         supervisor = Supervisor(settings.data_dir)
         readiness = Readiness(supervisor, signals)
@@ -59,14 +64,15 @@ def run(settings: Settings, signals: StopSignals) -> None:
             runtime_file.unlink(missing_ok=True)
 
 
-def _choose_ports(settings: Settings) -> dict[str, int]:
+@contextmanager
+def _chosen_ports(settings: Settings) -> Iterator[dict[str, int]]:
     file = data_dir.ports_file(settings.data_dir)
     needed = [port for name, names in PORTS.items() if name not in settings.given for port in names]
     needed += [metrics.port_name(process) for process in metrics.processes(settings.booking_processes)]
     remembered = ports.remembered(file)
-    chosen = ports.choose(needed, remembered, settings.port)
-    ports.remember(file, remembered | chosen)
-    return chosen
+    with ports.chosen(needed, remembered, settings.port) as chosen:
+        ports.remember(file, remembered | chosen)
+        yield chosen
 
 
 def _facts(settings: Settings, secret: Secrets, servers: PrivateServers) -> dict[str, str]:

@@ -11,7 +11,6 @@ from itertools import cycle
 import psutil
 import pytest
 
-from local import ports
 from tests import local_stack
 from tests.e2e.api_client import Box, Person, insist, problem
 from tests.mail_sink import MailSink, Mood
@@ -25,7 +24,7 @@ PATIENCE = 90
 
 @pytest.fixture(scope="module")
 def sink() -> Iterator[MailSink]:
-    sink = MailSink(ports.choose(["smtp"], {})["smtp"]).up()
+    sink = MailSink(local_stack.free_port()).up()
     yield sink
     sink.mood = "take"  # who is slow goes on
     sink.down()

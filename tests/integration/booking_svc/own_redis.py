@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from booking_svc.scripts import connect
-from local import ports
+from tests.local_stack import free_port
 from tests.polling import poll
 
 
@@ -21,7 +21,7 @@ class OwnRedis:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self.folder, self._more = folder, more
-        self._port = ports.choose(["redis"], {})["redis"]
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.client: Redis = connect(f"redis://127.0.0.1:{self._port}/0")
         self.start()

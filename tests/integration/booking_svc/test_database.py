@@ -12,9 +12,8 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from local import ports
 from rabbitmq.database import Document, NotAReplicaSet, connect
-from tests.local_stack import LocalStack
+from tests.local_stack import LocalStack, free_port
 from tests.polling import poll
 
 
@@ -24,7 +23,7 @@ def lone_mongod(tmp_path: Path) -> Iterator[str]:
     wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone" / "db" / "bin" / "mongod"
     program = shutil.which("mongod") or shutil.which(wheel)
     assert program, "no mongod here"
-    port = ports.choose(["mongod"], {})["mongod"]
+    port = free_port()
     place = ["--dbpath", str(tmp_path), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
     with (tmp_path / "log").open("wb") as log, subprocess.Popen([program, *place], stdout=log) as process:
         yield f"mongodb://127.0.0.1:{port}/"
@@ -45,7 +44,7 @@ def test_mongodb_that_is_no_replica_set_is_refused(lone_mongod: str) -> None:
 
 
 def test_absent_mongodb_is_a_fault_within_five_seconds() -> None:
-    port = ports.choose(["mongod"], {})["mongod"]
+    port = free_port()
     began = time.monotonic()
     with pytest.raises(PyMongoError):
         connect(f"mongodb://127.0.0.1:{port}/?replicaSet=rs0", "booking_svc")

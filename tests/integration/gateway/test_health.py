@@ -9,15 +9,14 @@ from flask.testing import FlaskClient
 
 from gateway.app import create_app
 from gateway.config import from_environment
-from local import ports
-from tests.local_stack import LocalStack
+from tests.local_stack import LocalStack, free_port
 from tests.polling import poll
 
 
 @pytest.fixture
 def nowhere() -> str:
     """A host and port where nobody listens."""
-    return f"127.0.0.1:{ports.choose(['nobody'], {})['nobody']}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture

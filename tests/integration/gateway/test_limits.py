@@ -15,8 +15,7 @@ from auth_svc.contract import BadCredentials
 from gateway import tokens
 from gateway.app import create_app
 from gateway.config import from_environment
-from local import ports
-from tests.local_stack import LocalStack
+from tests.local_stack import LocalStack, free_port
 
 Start = Callable[..., FlaskClient]
 
@@ -128,7 +127,7 @@ def test_without_limits_nobody_is_counted(start: Start) -> None:
 
 
 def test_without_redis_each_process_counts_and_tokens_open_nothing(start: Start) -> None:
-    nowhere = f"127.0.0.1:{ports.choose(['nobody'], {})['nobody']}"
+    nowhere = f"127.0.0.1:{free_port()}"
     client, one = start(RATELIMIT_READS="3 per minute", SESSION_REDIS_URL=f"redis://{nowhere}/0"), address()
     assert statuses(lambda: client.get("/v1/concerts", environ_base=one), 4) == [200, 200, 200, 429]
     with client.application.app_context():

@@ -14,10 +14,9 @@ from uuid import uuid4
 
 import pytest
 
-from local import ports
 from mailer_svc import mail_server
 from mailer_svc.mail_server import MailServer, NotTaken, Refused, TooSlow
-from tests.local_stack import LocalStack
+from tests.local_stack import LocalStack, free_port
 from tests.mail_sink import MailSink, certificate
 from tests.unit.mailer_svc.letters import ADA, NOW, WRITER, letter
 
@@ -34,10 +33,6 @@ def send(url: str, recipient: str = "ada@example.org") -> str:
     mail = WRITER.write(letter()._replace(message_id=message_id), {**ADA, "email": recipient}, NOW)
     MailServer(url).send(WRITER.address, recipient, mail.as_bytes(policy=policy.SMTP))
     return message_id
-
-
-def free_port() -> int:
-    return ports.choose(["smtp"], {})["smtp"]
 
 
 @pytest.fixture

@@ -16,23 +16,29 @@ def taken() -> Iterator[int]:
 
 def test_chosen_ports_are_free_distinct_and_below_those_of_outgoing_connections() -> None:
     names = [f"server {number}" for number in range(50)]
-    chosen = ports.choose(names, {})
     lowest_ephemeral = int(ports.EPHEMERAL_RANGE.read_text().split()[0])
-    assert list(chosen) == names
-    assert len(set(chosen.values())) == 50
-    assert all(ports.LOWEST <= port < lowest_ephemeral for port in chosen.values())
-    assert not any(ports.refusal(port) for port in chosen.values())
+    with ports.chosen(names, {}) as chosen:
+        assert list(chosen) == names
+        assert len(set(chosen.values())) == 50
+        assert all(ports.LOWEST <= port < lowest_ephemeral for port in chosen.values())
+        assert not any(ports.refusal(port) for port in chosen.values())
 
 
 def test_a_port_is_kept_while_it_is_free(tmp_path: Path) -> None:
-    first = ports.choose(["redis", "mongod"], {})
-    ports.remember(tmp_path / "ports.json", first)
-    assert ports.choose(["redis", "mongod"], ports.remembered(tmp_path / "ports.json")) == first
+    with ports.chosen(["redis", "mongod"], {}) as first:
+        ports.remember(tmp_path / "ports.json", first)
+    with ports.chosen(["redis", "mongod"], ports.remembered(tmp_path / "ports.json")) as second:
+        assert second == first
+
+
+def test_two_stacks_that_start_at_once_choose_other_ports() -> None:
+    with ports.chosen(["redis", "mongod"], {}) as first, ports.chosen(["redis", "mongod"], first) as second:
+        assert not set(first.values()) & set(second.values())
 
 
 def test_a_port_that_was_taken_meanwhile_is_replaced(taken: int) -> None:
-    chosen = ports.choose(["redis", "mongod"], {"redis": taken, "mongod": taken})
-    assert taken not in chosen.values()
+    with ports.chosen(["redis", "mongod"], {"redis": taken, "mongod": taken}) as chosen:
+        assert taken not in chosen.values()
 
 
 def test_nothing_is_remembered_before_the_first_run(tmp_path: Path) -> None:
@@ -50,7 +56,8 @@ def test_connections_that_are_still_closing_do_not_take_a_port() -> None:
 
 
 def test_a_port_is_claimed_by_one_stack_at_a_time() -> None:
-    port = ports.choose(["api"], {})["api"]
+    with ports.chosen(["api"], {}) as chosen:
+        port = chosen["api"]
     with ports.claimed(port, "127.0.0.1"):
         refused = pytest.raises(StackFailed, match=f"cannot listen on 127.0.0.1:{port}: Another stack")
         with refused, ports.claimed(port, "127.0.0.1"):

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from local import rabbitmq_home, secrets
-from local.ports import choose
+from local.ports import chosen
 from local.programs import Program, platform_programs
 from local.servers import PORTS, PrivateServers
 from local.settings import ADDRESSES, ROOT, Settings, StackFailed
@@ -15,8 +15,8 @@ from rabbitmq.users import USERS, password_variable
 
 def private_servers(tmp_path: Path, **given: str) -> PrivateServers:
     settings = Settings.read({"PATH": "/usr/bin:/bin", "DATA_DIR": str(tmp_path), **given})
-    ports = choose([name for names in PORTS.values() for name in names], {})
-    return PrivateServers(settings, secrets.load(tmp_path / "secrets.env", {}), ports)
+    with chosen([name for names in PORTS.values() for name in names], {}) as ports:
+        return PrivateServers(settings, secrets.load(tmp_path / "secrets.env", {}), ports)
 
 
 @pytest.fixture
