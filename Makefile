@@ -21,8 +21,9 @@ shell: | $(bin)/python ## Open nameko shell on the running platform
 audit: | $(bin)/python ## Check the invariants of the running platform (fails when one is breached)
 	@$(bin)/python -m local audit
 
+# Two workers, each with a stack of its own; the long e2e tests come first. In sequence: ARGS="-n 0".
 test: lint ## Check the code, then run every test on servers of its own (ARGS= for pytest)
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: lint ## Run the long races and property tests (minutes; ARGS= for pytest)
 	@$(bin)/python -m pytest -m long $(ARGS)
