@@ -39,6 +39,7 @@ def measure(stack: Stack, scenario: Scenario, connections: int, seconds: float, 
     Raises:
         LoadFailed
     """
+    connections = min(connections, scenario.most)
     processes = stack.processes()
     before = costs.read(processes)
     answers = scenario.load.run(stack.api_url, connections, seconds, pause)
