@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import flask_smorest
 from flask import Request, abort
+from marshmallow import Schema
 from webargs.flaskparser import FlaskParser
 
 from gateway.access import declared
@@ -35,6 +36,10 @@ class Blueprint(flask_smorest.Blueprint):
     """A noun's routes."""
 
     ARGUMENTS_PARSER = _Parser()
+
+    def arguments(self, schema: type[Schema], **options: Any) -> Callable[[View], View]:
+        """What a view gets of its request. The schema is made here, once for all requests."""
+        return super().arguments(schema(), **options)
 
     @staticmethod
     def refuses(*errors: type[Exception]) -> Callable[[View], View]:
