@@ -62,7 +62,7 @@ def mebibytes(number: int) -> str:
 
 
 def markdown(measured: Sequence[Measured]) -> str:
-    """The same as a table for docs/performance.md."""
+    """The same as a table in Markdown."""
     echo = echo_among(measured)
     lines = ["| | /s | of echo | p50 ms | p99 ms | CPU ms | " + " | ".join(COLUMNS) + " |"]
     lines.append("|---" * (6 + len(COLUMNS)) + "|")
@@ -72,6 +72,11 @@ def markdown(measured: Sequence[Measured]) -> str:
         cells = [one.scenario, f"{one.rate:.0f}", ratio, f"{one.p50:.1f}", f"{one.p99:.0f}", f"{one.cpu_in_all:.2f}"]
         lines.append("| " + " | ".join([*cells, *(f"{part:.2f}" for part in parts)]) + " |")
     return "\n".join(lines)
+
+
+def document(tables: Mapping[str, Sequence[Measured]]) -> str:
+    """Tables in Markdown, each under its title."""
+    return "\n".join(f"### {title}\n\n{markdown(measured)}\n" for title, measured in tables.items())
 
 
 def machine() -> dict[str, Any]:

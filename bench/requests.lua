@@ -6,7 +6,7 @@
 --   KEY      what Idempotency-Keys begin with; `-`: none are sent
 --   TARGETS  a file, a line each: path, tab, body
 --   TOKENS   a file, a line each: an access token; `-`: none are sent
--- Prints one line of JSON at the end. An answer is counted under its status, or the code of its problem document.
+-- Prints one line of JSON at the end; `next` is the first number that no thread has sent. An answer is counted under its status, or the code of its problem document.
 
 local threads = {}
 
@@ -52,15 +52,16 @@ function response(status, _, body)
 end
 
 function done(summary, latency)
-  local all, answers = {}, {}
+  local all, answers, next_ = {}, {}, 0
   for _, thread in ipairs(threads) do
+    next_ = math.max(next_, thread:get('turn'))
     for name, number in pairs(thread:get('counted')) do all[name] = (all[name] or 0) + number end
   end
   for name, number in pairs(all) do answers[#answers + 1] = string.format('"%s": %d', name, number) end
   local errors = summary.errors
   io.write(string.format(
-    '\n{"seconds": %f, "p50": %f, "p99": %f, "broken": %d, "answers": {%s}}\n',
+    '\n{"seconds": %f, "p50": %f, "p99": %f, "broken": %d, "next": %d, "answers": {%s}}\n',
     summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.connect + errors.read + errors.write + errors.timeout, table.concat(answers, ', ')
+    errors.connect + errors.read + errors.write + errors.timeout, next_, table.concat(answers, ', ')
   ))
 end

@@ -1,7 +1,7 @@
 """What a run found, kept as JSON."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ class Results:
     memory: dict[str, int] = field(default_factory=dict)  #: bytes, by program, at the end
     backlog: dict[str, int] = field(default_factory=dict)  #: what waited for relay and mailer at the end
     is_sound: bool = False  #: the audit found every invariant to hold
+
+    def tables(self) -> dict[str, list[Measured]]:
+        """What can be shown in tables, by what each is about."""
+        sized = {
+            name: [replace(one, scenario=f"{size:,}") for size, one in points] for name, points in self.curves.items()
+        }
+        rested = {"With rests between requests": self.paced} if self.paced else {}
+        return {**{f"{number} connections": row for number, row in self.table.items()}, **rested, **sized}
 
     def write(self, file: Path) -> None:
         """Keep them in *file*."""

@@ -68,8 +68,9 @@ class Run:
                 results.curves[PROCESSES] = _curve(PROCESSES, by_processes(ground))
         self._plan.out.mkdir(parents=True, exist_ok=True)
         results.write(self._plan.out / "results.json")
+        (self._plan.out / "tables.md").write_text(report.document(results.tables()))
         draw(results, self._plan.out / "chart.png")
-        _say(f"\nWritten: {self._plan.out / 'results.json'}, {self._plan.out / 'chart.png'}")
+        _say(f"\nWritten: results.json, tables.md and chart.png in {self._plan.out}")
         return results.is_sound
 
     @contextmanager

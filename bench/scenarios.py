@@ -74,7 +74,7 @@ def _search(crowd: Crowd, programme: Programme) -> Scenario:
 def _logins(crowd: Crowd, programme: Programme) -> Scenario:
     """Passwords verified by argon2id, a few at a time."""
     bodies = [json.dumps({"email": email, "password": PASSWORD}) for email in crowd.emails]
-    return Scenario("logins", "200", Load("POST", [Target("/v1/auth/login", body) for body in bodies]), 16)
+    return Scenario("logins", "200", Load("POST", [Target("/v1/auth/login", body) for body in bodies]), 8)
 
 
 #: How each is made, in the order in which they are measured.

@@ -43,7 +43,7 @@ class Load:
         self._targets = self._write("targets", [f"{target.path}\t{target.body}" for target in targets])
         self._tokens = self._write("tokens", tokens) if tokens else "-"
         self._keys = keys
-        self._sent = 0
+        self._first = 0
 
     def run(self, api_url: str, connections: int, seconds: float, pause: float = 0) -> Answers:
         """
@@ -54,7 +54,7 @@ class Load:
         """
         threads = min(THREADS, connections)
         key = f"{uuid4().hex}-" if self._keys else "-"
-        script = [self._method, threads, self._sent, pause, key, self._targets, self._tokens]
+        script = [self._method, threads, self._first, pause, key, self._targets, self._tokens]
         command = ["wrk", "-t", threads, "-c", connections, "-d", f"{round(seconds)}s", "--timeout", f"{PATIENCE}s"]
         command += ["-s", SCRIPT, api_url, "--", *script]
         began = os.times()
@@ -65,7 +65,7 @@ class Load:
             raise LoadFailed(done.stdout + done.stderr)
         told = json.loads(done.stdout.strip().splitlines()[-1])
         counted = {**told["answers"], **({"broken": told["broken"]} if told["broken"] else {})}
-        self._sent += sum(counted.values()) + 2 * connections  # those under way at the end are not counted
+        self._first = told["next"]
         return Answers(told["seconds"], told["p50"], told["p99"], counted, cpu)
 
     def _write(self, name: str, lines: Sequence[str]) -> str:

@@ -29,6 +29,13 @@ def test_answers_that_were_not_as_expected_are_told() -> None:
     assert row.endswith("but 1 x broken, 3 x unavailable")
 
 
+def test_a_document_has_a_table_for_each_title() -> None:
+    told = report.document({"64 connections": [measured("echo", 900), measured("bookings", 450)]}).splitlines()
+    assert told[0] == "### 64 connections"
+    assert told[-1].startswith("| bookings | 450 | 0.50 | 10.0 | 40 | 0.80 | 0.50 | 0.30 |")
+    assert len({line.count("|") for line in told if line.startswith("|")}) == 1
+
+
 def test_columns_stand_below_their_headings() -> None:
     row = report.row(measured("a scenario", 99_999), measured("echo", 99_999))
     assert len(row) == len(report.HEADER)
