@@ -233,7 +233,8 @@ def test_killed_under_load_nothing_is_lost_doubled_or_parked(
 # --- restarts in order
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_orderly_restart_of_the_broker_under_load_loses_nothing(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     """Events are on their way, and delays pending."""
     before, parked_before, organiser = outcomes(box), dead_letters(box), box.organiser()

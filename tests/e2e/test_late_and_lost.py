@@ -193,7 +193,7 @@ def test_mailer_that_comes_an_hour_late_sends_every_mail_once(box: Box) -> None:
 def test_broker_that_loses_all_it_has_confirmed_costs_no_mail_and_closes_concerts_in_time(box: Box) -> None:
     with Mongo(box.stack.mongo_uri, tz_aware=True) as mongo:
         season = Season(box, mongo)
-        closing = box.on_sale(season.organiser, starts_at=starts_in(seconds=45))
+        closing = box.on_sale(season.organiser, starts_at=starts_in(seconds=28))
         with stopped(box, "mailer_svc"):
             season.goes_on()
             assert box.http.post("/v1/auth/password-reset", json={"email": season.buyer.user["email"]}).is_success
@@ -234,7 +234,7 @@ def test_mailer_first_started_after_bookings_a_restart_of_the_broker_and_telling
     with Mongo(fresh.stack.mongo_uri, tz_aware=True) as mongo:
         with stopped(fresh, "mailer_svc"):
             mongo.drop_database("mailer_svc")  # as if it had never run
-            concert = fresh.on_sale(organiser, max_tickets_per_user=100)
+            concert = fresh.on_sale(organiser, capacity=1000, max_tickets_per_user=100)
             booked = [buyer.book(concert["id"]).json()["id"] for buyer in buyers for _ in range(40)]
             poll(lambda: is_published(mongo), ARRIVING)
             restart_the_broker(fresh)

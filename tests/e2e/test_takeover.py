@@ -67,7 +67,7 @@ def two_relays(box: Box) -> Iterator[list[RelayProcess]]:
                 one.kill()
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(900)])], ids=str)
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(900)])], ids=str)
 def test_relay_that_is_killed_is_followed_by_another_within_five_seconds(
     box: Box, times: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,4 +94,4 @@ def test_relay_that_is_killed_is_followed_by_another_within_five_seconds(
         print(
             f"\n  another relay publishes after {median(took):.1f} s (median), {max(took):.1f} s (longest) of {times}"
         )
-    assert median(took) < TAKES_OVER  # a busy machine may be late once
+    assert median(took) < TAKES_OVER  # of many, a busy machine may be late once
