@@ -3,7 +3,7 @@
 bin := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run ps shell audit test test-long fuzz bench lint lock
+.PHONY: help run ps shell audit test test-long fuzz chaos bench lint lock
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-long: lint ## Run the long races and property tests (minutes; ARGS= for pyt
 
 fuzz: lint ## Look for undocumented answers with Schemathesis (FUZZ_SECONDS=300 each for breadth and depth)
 	@$(bin)/python -m pytest -m long -s tests/e2e/test_fuzz.py $(ARGS)
+
+chaos: lint ## Strike a stack of its own under load and check what it promised (ARGS="--faults 100 --seed 1")
+	@$(bin)/python -m tests.chaos $(ARGS)
 
 bench: ## Measure speed and cost on a stack of its own (ARGS=--help tells of parts, --long and profiles)
 	@local/bootstrap bench

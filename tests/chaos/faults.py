@@ -1,0 +1,143 @@
+"""What may go wrong: a fault strikes, lasts, and is over. Each is of one process or server at a time."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from redis import Redis
+
+from local.processes import children
+from local.supervisor import Supervisor
+from tests.e2e.api_client import Box
+from tests.e2e.test_messaging import everything_three_times
+from tests.integration.rabbitmq.rabbitmqctl import memory_alarm, rabbitmqctl
+from tests.polling import poll
+
+OURS = ("auth_svc", "concert_svc", "booking_svc-1", "booking_svc-2", "mailer_svc", "relay")
+SERVERS = ("redis", "redis-sessions", "mongod", "rabbitmq", "smtp")
+#: Seconds that something stands still: shorter and longer than the relay's lease (3 s) and a request (4 s).
+STILL = (0.3, 6.0)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """*strike* returns when it is over, as far as whoever caused it can tell."""
+
+    kind: str  #: kill, stand still, stop in order, lose data, cut, ...
+    target: str
+    strike: Callable[[], None]
+    is_ours: bool  #: one of our processes; others serve on
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.target}"
+
+
+def running(box: Box) -> dict[str, int]:
+    """The stack's processes that run, name -> pid."""
+    return {process.name: process.pid for process in Supervisor(box.stack.data_dir).processes() if process.pid}
+
+
+def all_faults(box: Box, chance: random.Random) -> list[Fault]:
+    """Every fault there is, once; *chance* says how long each lasts."""
+    faults = []
+    for name in (*OURS, "gateway", *SERVERS):
+        ours = name not in SERVERS
+        faults += [
+            Fault("kill", name, lambda name=name: _end(box, name, signal.SIGKILL), ours),
+            Fault("stop in order", name, lambda name=name: _end(box, name, signal.SIGTERM), ours),
+            Fault("stand still", name, lambda name=name: _stand_still(box, name, chance.uniform(*STILL)), ours),
+        ]
+    faults += [
+        Fault("kill", "a gateway worker", lambda: _kill_worker(box, chance), True),
+        Fault("lose data", "redis", lambda: _flush(box.stack.redis_url), False),
+        Fault("cut", "redis", lambda: _hang_up(box.stack.redis_url), False),
+        Fault("cut", "redis-sessions", lambda: _hang_up(box.stack.session_redis_url), False),
+        Fault("cut", "rabbitmq", lambda: _close_connections(box), False),
+        Fault("refuse", "rabbitmq", lambda: _alarm(box, chance.uniform(1, 4)), False),
+        Fault("repeat", "events", lambda: _repeat(box, chance.uniform(1, 4)), False),
+        Fault("step down", "mongod", lambda: _step_down(box), False),
+    ]
+    return faults
+
+
+def _pid(box: Box, name: str) -> int:
+    return poll(lambda: running(box).get(name), 60, every=0.05)
+
+
+def _end(box: Box, name: str, by: signal.Signals) -> None:
+    """Over when another runs in its place."""
+    pid = _pid(box, name)
+    os.kill(pid, by)
+    poll(lambda: running(box).get(name, pid) != pid, 60, every=0.05)
+
+
+def _stand_still(box: Box, name: str, seconds: float) -> None:
+    with _frozen(_family(box, name)):
+        time.sleep(seconds)
+
+
+def _family(box: Box, name: str) -> list[int]:
+    """The gateway is several processes."""
+    pid = _pid(box, name)
+    return [pid, *children(pid)] if name == "gateway" else [pid]
+
+
+@contextmanager
+def _frozen(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _kill_worker(box: Box, chance: random.Random) -> None:
+    os.kill(chance.choice(children(_pid(box, "gateway"))), signal.SIGKILL)
+
+
+def _flush(url: str) -> None:
+    with Redis.from_url(url) as redis:
+        redis.flushall()  # our own, of this run
+
+
+def _hang_up(url: str) -> None:
+    """The server ends every connection."""
+    with Redis.from_url(url) as redis:
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+def _close_connections(box: Box) -> None:
+    rabbitmqctl(box.stack, "close_all_connections", "cut by the nemesis")
+
+
+def _alarm(box: Box, seconds: float) -> None:
+    with memory_alarm(box.stack):
+        time.sleep(seconds)
+
+
+def _repeat(box: Box, seconds: float) -> None:
+    """Each event that is told meanwhile comes three times."""
+    until = time.monotonic() + seconds
+    with everything_three_times(box) as again:
+        while time.monotonic() < until:
+            again()
+            time.sleep(0.05)
+
+
+def _step_down(box: Box) -> None:
+    """The only primary is none for a second; over when it is one again."""
+    with MongoClient(box.stack.mongo_uri, serverSelectionTimeoutMS=30_000) as mongo:
+        try:
+            mongo.admin.command("replSetStepDown", 1, force=True)
+        except PyMongoError:
+            pass  # it hangs up on whoever says so, in some versions
+        poll(lambda: mongo.admin.command("hello").get("isWritablePrimary"), 60, every=0.1)

@@ -1,0 +1,79 @@
+"""A short run of what `make chaos` does: every kind of fault, in random order; and that its checker can see."""
+
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests import local_stack
+from tests.chaos.faults import Fault
+from tests.chaos.report import rows, summary
+from tests.chaos.run import judged, run, under_fire
+from tests.e2e.api_client import Box
+from tests.local_stack import LocalStack
+
+#: Of the many a few that are over soon; every kind is among them.
+SHORT = {
+    "kill booking_svc-1",
+    "kill a gateway worker",
+    "kill redis",
+    "kill mongod",
+    "stop in order rabbitmq",
+    "lose data redis",
+    "cut rabbitmq",
+    "repeat events",
+    "step down mongod",
+    "stand still redis-sessions",
+}
+
+
+@pytest.mark.timeout(600)
+def test_faults_under_load_cost_nothing_that_was_promised(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
+    def is_short(fault: Fault) -> bool:
+        return fault.name in SHORT
+
+    seed = random.randrange(1_000_000)
+    done = run(box, seed, faults=len(SHORT), only=is_short)
+    with capsys.disabled():
+        print(f"\n  seed {seed}: " + ", ".join(f"{one.fault.name} {one.recovery:.1f} s" for one in done.struck))
+    assert not done.breaches, f"seed {seed}\n" + "\n".join(rows(done)) + "\n" + summary(done)
+    assert {one.fault.name for one in done.struck} == SHORT
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack that may be harmed."""
+    data_dir = tmp_path_factory.mktemp("harmed") / "data"
+    stack = local_stack.start(data_dir)
+    yield stack
+    stack.stop()
+    shutil.rmtree(data_dir)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_checker_sees_what_is_done_to_the_stores(own: LocalStack) -> None:
+    """The negative control: without the harm it finds nothing."""
+    load, struck = under_fire(Box(own), 1, 4, only=lambda fault: fault.target in ("redis", "relay"))
+    assert judged(load, struck).breaches == []
+    with MongoClient[dict[str, Any]](own.mongo_uri) as mongo:
+        bookings, ours = mongo["booking_svc"]["bookings"], {"$in": [person.id for person in load.everybody]}
+        lost, sold, again, invented = bookings.find(
+            {"user_id": ours, "status": "confirmed", "concert_id": load.field}
+        ).limit(4)
+        bookings.drop_index("one_owner_per_claim")
+        bookings.delete_one({"_id": lost["_id"]})
+        bookings.update_one({"_id": again["_id"]}, {"$set": {"claims": sold["claims"]}})
+        bookings.insert_one({**invented, "_id": "invented", "idempotency_key": "nobody's"})
+    mails = [(file, file.read_text(errors="replace")) for file in (Path(own.mail_dir) / "new").iterdir()]
+    missing, twice = (
+        next(file for file, text in mails if f"{booking['_id']}.confirmation" in text) for booking in (sold, again)
+    )
+    missing.unlink()
+    shutil.copy(twice, twice.with_name("copy"))
+    found = {breach.invariant for breach in judged(load, struck).breaches}
+    assert found >= {"lost", "oversold", "phantom", "mail", "copies", "audit"}
