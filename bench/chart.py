@@ -77,7 +77,7 @@ def _costs(axes: Axes, measured: Sequence[Measured]) -> None:
     usual = sorted(left)[-2] if len(left) > 1 else left[0]  # one that hashes passwords dwarfs all others
     axes.set_xlim(0, 1.25 * min(max(left), 2 * usual))
     axes.set_title("CPU a request, ms", loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 def _by_connections(axes: Axes, table: Mapping[int, Sequence[Measured]]) -> None:
