@@ -22,15 +22,20 @@ from tests.e2e.api_client import Box
 @click.command()
 @click.option("--faults", default=100, show_default=True, help="How many there are.")
 @click.option("--seed", default=1, show_default=True, help="Decides which, and what buyers do.")
+@click.option("--only", default="", help="Those whose name has this in it: kill, mongod, ...")
 @click.option("--keep", is_flag=True, help="Leave the data, and the logs, where they are.")
-def main(faults: int, seed: int, keep: bool) -> None:
+def main(faults: int, seed: int, only: str, keep: bool) -> None:
     """Strike a stack of our own under load, and check what became of it."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     stack = local_stack.start(folder / "data")
     began = time.monotonic()
     try:
         with click.progressbar(length=faults, label=f"Seed {seed}", file=sys.stderr) as bar:
-            done: Run = run(Box(stack), seed, faults, told=lambda struck: bar.update(1, struck.fault.name))
+            done: Run = run(
+                *(Box(stack), seed, faults),
+                only=lambda fault: only in fault.name,
+                told=lambda struck: bar.update(1, struck.fault.name),
+            )
     finally:
         stack.stop()
     click.echo("\n".join(rows(done)))

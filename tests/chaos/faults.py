@@ -12,6 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from redis import Redis
 
+from local import checks
 from local.processes import children
 from local.supervisor import Supervisor
 from tests.e2e.api_client import Box
@@ -20,7 +21,15 @@ from tests.integration.rabbitmq.rabbitmqctl import memory_alarm, rabbitmqctl
 from tests.polling import poll
 
 OURS = ("auth_svc", "concert_svc", "booking_svc-1", "booking_svc-2", "mailer_svc", "relay")
-SERVERS = ("redis", "redis-sessions", "mongod", "rabbitmq", "smtp")
+#: The variable that holds a server's address.
+ADDRESSES = {
+    "redis": "REDIS_URL",
+    "redis-sessions": "SESSION_REDIS_URL",
+    "mongod": "MONGO_URI",
+    "rabbitmq": "AMQP_URI",
+    "smtp": "SMTP_URL",
+}
+SERVERS = tuple(ADDRESSES)
 #: Seconds that something stands still: shorter and longer than the relay's lease (3 s) and a request (4 s).
 STILL = (0.3, 6.0)
 
@@ -72,10 +81,21 @@ def _pid(box: Box, name: str) -> int:
 
 
 def _end(box: Box, name: str, by: signal.Signals) -> None:
-    """Over when another runs in its place."""
+    """Over when another runs in its place; a server answers, too."""
     pid = _pid(box, name)
     os.kill(pid, by)
     poll(lambda: running(box).get(name, pid) != pid, 60, every=0.05)
+    if name in SERVERS:
+        poll(lambda: _answers(box, name), 120, every=0.05)
+
+
+def _answers(box: Box, server: str) -> bool:
+    address = ADDRESSES[server]
+    try:
+        checks.CHECKS[address](box.stack.values[address])
+    except checks.NoAnswer:
+        return False
+    return True
 
 
 def _stand_still(box: Box, name: str, seconds: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tests.chaos.faults import Fault, all_faults
-from tests.chaos.history import History
+from tests.chaos.history import Asked, History
 from tests.e2e.api_client import Box
 from tests.polling import poll
 
@@ -22,7 +22,7 @@ class Struck:
     began: float  #: monotonic
     lasted: float
     recovery: float  #: until the first booking stands that was asked for since: of a kill of ours, else of its end
-    longest: float  #: request that was under way meanwhile
+    longest: Asked  #: request that was under way meanwhile
     failed: int  #: requests without a certain answer meanwhile
 
 
@@ -57,6 +57,6 @@ class Nemesis:
             began=began,
             lasted=over - began,
             recovery=recovery,
-            longest=max((asked.took for asked in meanwhile), default=0.0),
+            longest=max(meanwhile, key=lambda asked: asked.took),
             failed=sum(asked.outcome == "unknown" for asked in meanwhile),
         )

@@ -26,10 +26,11 @@ def rows(run: Run) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for name, struck_so in sorted(by_name.items()):
         recoveries = [one.recovery for one in struck_so]
+        longest = max((one.longest for one in struck_so), key=lambda asked: asked.took)
+        lasted, failed = median(one.lasted for one in struck_so), sum(one.failed for one in struck_so)
         yield (
-            f"| {name} | {len(struck_so)} | {median(one.lasted for one in struck_so):.1f} s "
-            f"| {median(recoveries):.1f} s, {max(recoveries):.1f} s | {max(one.longest for one in struck_so):.1f} s "
-            f"| {sum(one.failed for one in struck_so)} |"
+            f"| {name} | {len(struck_so)} | {lasted:.1f} s | {median(recoveries):.1f} s, {max(recoveries):.1f} s "
+            f"| {longest.took:.1f} s: {longest.what}, {longest.status or 'no answer'} | {failed} |"
         )
 
 
