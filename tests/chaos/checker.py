@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 from pymongo import MongoClient
 
-from rabbitmq.names import dead_letters_of
-from rabbitmq.topology import OUTBOXES, SUBSCRIPTIONS
+from rabbitmq.topology import OUTBOXES
 from tests.chaos.history import Asked, of_body
 from tests.chaos.load import CLUB, FIELD, Load
 from tests.e2e.api_client import Box
-from tests.integration.rabbitmq.rabbitmqctl import rabbitmqctl
+from tests.e2e.test_kills import dead_letters
 from tests.polling import poll
 
 #: Seconds for all that is under way to have its effect once the load has ended.
@@ -88,7 +87,7 @@ def gather(load: Load, may_copy: int) -> Facts:
             mails=mails_of(box, {person.user["email"] for person in load.everybody}),
             capacity={load.field: FIELD, load.club: CLUB},
             unpublished=sum(outbox.count_documents(unpublished) for outbox in outboxes),
-            parked=dead_letters(box),
+            parked=dead_letters(box) - load.parked_before,
             may_copy=may_copy,
             audit="" if audit.returncode == 0 else audit.stdout + audit.stderr,
         )
@@ -101,12 +100,6 @@ def mails_of(box: Box, addresses: set[str]) -> Counter[str]:
         if mail["X-RcptTo"] in addresses:
             found[str(mail["Message-ID"]).strip()] += 1
     return found
-
-
-def dead_letters(box: Box) -> int:
-    rows = [row.split() for row in rabbitmqctl(box.stack, "list_queues", "--silent", "name", "messages").splitlines()]
-    ours = {dead_letters_of(subscription.queue) for subscription in SUBSCRIPTIONS}
-    return sum(int(row[1]) for row in rows if row and row[0] in ours)
 
 
 def breaches(facts: Facts) -> Iterator[Breach]:

@@ -12,6 +12,7 @@ import httpx
 
 from tests.chaos.history import PATIENCE, Asked, History, of_body
 from tests.e2e.api_client import PASSWORD, Box, Person
+from tests.e2e.test_kills import dead_letters
 
 #: Places in the field, which never sells out, and in the club, which has sold out soon, and again after each cancel.
 FIELD, CLUB = 100_000, 25
@@ -24,6 +25,7 @@ class Load:
 
     def __init__(self, box: Box, history: History, seed: int, threads: int = 4, people: int = 4) -> None:
         self.box, self.history = box, history
+        self.parked_before = dead_letters(box)
         organiser = box.organiser()
         self.field = box.on_sale(organiser, FIELD, max_tickets_per_user=100)["id"]
         self.club = box.on_sale(organiser, CLUB, max_tickets_per_user=100)["id"]
