@@ -121,7 +121,8 @@ def _frozen(pids: list[int]) -> Iterator[None]:
 
 
 def _kill_worker(box: Box, chance: random.Random) -> None:
-    os.kill(chance.choice(children(_pid(box, "gateway"))), signal.SIGKILL)
+    workers = poll(lambda: children(_pid(box, "gateway")), 60, every=0.05)  # it may have just begun
+    os.kill(chance.choice(workers), signal.SIGKILL)
 
 
 def _flush(url: str) -> None:
