@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ def main(**options: object) -> None:
     high that none is reached. Mailer and relay work at the lowest priority, since nobody waits for them; what they
     cost is told apart.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stack is stopped and deleted then, too
     try:
         is_sound = Run(Plan(**options)).all()  # type: ignore[arg-type]  # click has checked them
     except (NoStack, LoadFailed) as failed:

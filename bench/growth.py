@@ -1,5 +1,6 @@
 """How the cost of a booking grows: with capacity, with bookings stored, with concerts on sale, with processes."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from bench.scenarios import bookings
 from bench.stack import Stack
 
 CONNECTIONS, WARM_UP = 64, 1
+#: Seconds after which a new concert is counted once more when it is asked for, and in which all have been.
+COUNTED_AGAIN, FIRST_CONTACT = 16, 5
 #: Tickets on sale in all, however small the concerts are: more than are sold while one size is measured.
 ENOUGH = 20_000
 
@@ -46,10 +49,12 @@ def by_stored(ground: Ground, long: bool) -> Iterator[Point]:
 
 def by_concerts(ground: Ground, long: bool) -> Iterator[Point]:
     """Concerts on sale at once, each of which sells."""
-    concerts: list[str] = []
-    for size in (1, 10, 100, *((1_000,) if long else ())):
-        concerts += ground.programme.concerts(size - len(concerts))
-        yield size, _bookings(ground, concerts)
+    sizes = (1, 10, 100, *((1_000,) if long else ()))
+    concerts = ground.programme.concerts(sizes[-1])
+    time.sleep(COUNTED_AGAIN)
+    for size in sizes:
+        measure(ground.stack, bookings(ground.crowd, concerts[:size]), CONNECTIONS, FIRST_CONTACT)
+        yield size, _bookings(ground, concerts[:size])
 
 
 def by_processes(ground: Ground) -> Iterator[Point]:

@@ -23,7 +23,7 @@ class Results:
     soak: list[Look] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)  #: bytes, by program, at the end
     backlog: dict[str, int] = field(default_factory=dict)  #: what waited for relay and mailer at the end
-    is_sound: bool = False  #: the audit found every invariant to hold
+    is_sound: bool = False  #: every audit, and there was one, found all invariants to hold
 
     def tables(self) -> dict[str, list[Measured]]:
         """What can be shown in tables, by what each is about."""

@@ -49,6 +49,7 @@ class Run:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._results = Results(report.machine())
+        self._audits: list[bool] = []
 
     def all(self) -> bool:
         """
@@ -59,19 +60,25 @@ class Run:
         """
         parts, results = self._plan.parts, self._results
         _say(", ".join(f"{name} {value}" for name, value in results.machine.items()))
-        results.is_sound = True
-        if set(parts) - {PROCESSES} or self._plan.long:
-            with self._ground() as ground:
-                self._measure(ground)
-        if PROCESSES in parts:
-            with self._ground(BOOKING_PROCESSES="4") as ground:
-                results.curves[PROCESSES] = _curve(PROCESSES, by_processes(ground))
-        self._plan.out.mkdir(parents=True, exist_ok=True)
-        results.write(self._plan.out / "results.json")
-        (self._plan.out / "tables.md").write_text(report.document(results.tables()))
-        draw(results, self._plan.out / "chart.png")
-        _say(f"\nWritten: results.json, tables.md and chart.png in {self._plan.out}")
+        try:
+            if set(parts) - {PROCESSES} or self._plan.long:
+                with self._ground() as ground:
+                    self._measure(ground)
+            if PROCESSES in parts:
+                with self._ground(BOOKING_PROCESSES="4") as ground:
+                    results.curves[PROCESSES] = _curve(PROCESSES, by_processes(ground))
+        finally:
+            results.is_sound = bool(self._audits) and all(self._audits)
+            self._keep()
         return results.is_sound
+
+    def _keep(self) -> None:
+        """Write what there is, also of a run that was stopped."""
+        self._plan.out.mkdir(parents=True, exist_ok=True)
+        self._results.write(self._plan.out / "results.json")
+        (self._plan.out / "tables.md").write_text(report.document(self._results.tables()))
+        draw(self._results, self._plan.out / "chart.png")
+        _say(f"\nWritten: results.json, tables.md and chart.png in {self._plan.out}")
 
     @contextmanager
     def _ground(self, **settings: str) -> Iterator[Ground]:
@@ -87,7 +94,7 @@ class Run:
             self._results.memory = dict(costs.read(running.processes(), memory=True).memory)
             _say("\n" + report.aftermath(self._results.backlog, self._results.memory))
             is_sound, said = running.audit()
-            self._results.is_sound &= is_sound
+            self._audits.append(is_sound)
             _say(said if not is_sound else "make audit: " + said.strip().splitlines()[-1])
 
     def _measure(self, ground: Ground) -> None:
