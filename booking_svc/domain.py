@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
@@ -61,7 +62,8 @@ class Version(NamedTuple):
     set_at: datetime  #: by the database's clock
 
 
-class Purchase(NamedTuple):
+@dataclass(frozen=True)
+class Purchase:
     """A buyer's request for a booking, of items or of a hold."""
 
     user_id: str
@@ -70,7 +72,7 @@ class Purchase(NamedTuple):
     request_id: str | None = None
     hold_id: str | None = None
 
-    @property
+    @cached_property
     def booking_id(self) -> str:
         return booking_id(self.user_id, self.idempotency_key)
 

@@ -118,6 +118,8 @@ class SafeQueueConsumer(QueueConsumer):
         Raises:
             AMQPError, OSError: it does not answer, or is gone; they have left all the same.
         """
+        if not self._pending_remove_providers:  # as nearly always; each message comes by here
+            return
         leaving, self._pending_remove_providers = self._pending_remove_providers, {}
         try:
             with eventlet.Timeout(ANSWERING, RecoverableConnectionError("the broker does not let us go")):
