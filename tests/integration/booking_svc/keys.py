@@ -15,10 +15,14 @@ def forget(redis: Redis, concert_id: str) -> None:
 
 
 def copy(redis: Redis, concert_id: str) -> Copy:
-    """The concert's keys as they are now."""
+    """The concert's keys as they are in one moment: in no other form does Redis come back."""
     keys = list(redis.scan_iter(match=f"{concert_key(concert_id)}*", count=1000))
-    found = {key: (max(0, redis.pttl(key)), redis.dump(key)) for key in keys}
-    return {key: (life, value) for key, (life, value) in found.items() if value is not None}
+    with redis.pipeline(transaction=True) as pipe:
+        for key in keys:
+            pipe.pttl(key).dump(key)
+        answers = pipe.execute()
+    found = zip(keys, answers[::2], answers[1::2], strict=True)
+    return {key: (max(0, life), value) for key, life, value in found if value is not None}
 
 
 def roll_back(redis: Redis, concert_id: str, kept: Copy) -> None:
