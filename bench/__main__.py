@@ -35,7 +35,7 @@ def _numbers(_: click.Context, __: click.Parameter, value: str) -> list[int]:
 @click.option("--parts", default=",".join(PARTS), callback=_some_of(PARTS), help="What is measured.")
 @click.option("--only", default=",".join(SCENARIOS), callback=_some_of([*SCENARIOS]), help="Scenarios of the table.")
 @click.option("--connections", default="64,1,16,256", callback=_numbers, help="Of the table.")
-@click.option("--seconds", default=3, type=click.IntRange(1), help="That each measurement takes.")
+@click.option("--seconds", default=2, type=click.IntRange(1), help="That each measurement takes.")
 @click.option("--rounds", default=1, type=click.IntRange(1), help="How often the table is gone through, for means.")
 @click.option("--long", is_flag=True, help="Also larger sizes of what grows, and ten minutes of bookings on end.")
 @click.option("--profile", help="A process, as make ps calls it: flame graphs of it, one for each scenario.")

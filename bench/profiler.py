@@ -1,5 +1,6 @@
 """Where a process spends its time: a flame graph by py-spy, https://github.com/benfred/py-spy."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,4 +21,4 @@ def profiled(pid: int, file: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            spy.terminate()
+            spy.send_signal(signal.SIGINT)  # it writes then

@@ -101,6 +101,8 @@ class Run:
         parts, results = self._plan.parts, self._results
         names = self._plan.only if TABLE in parts else ()
         made = [SCENARIOS[name](ground.crowd, ground.programme) for name in names]
+        for scenario in made:
+            measure(ground.stack, scenario, USUAL, WARM_UP)
         for number in self._plan.connections if made else ():
             results.table[number] = self._table(ground.stack, made, number)
         for name in (ECHO, BOOKINGS) if PACED in parts else ():
@@ -118,10 +120,8 @@ class Run:
     def _table(self, running: Stack, scenarios: Sequence[Scenario], connections: int) -> list[Measured]:
         _say(f"\n{connections} connections\n{report.HEADER}")
         taken: dict[str, list[Measured]] = {scenario.name: [] for scenario in scenarios}
-        for round_ in range(self._plan.rounds):
+        for _ in range(self._plan.rounds):
             for scenario in scenarios:
-                if round_ == 0:
-                    measure(running, scenario, connections, WARM_UP)
                 with self._spy(running, scenario, connections):
                     one = measure(running, scenario, connections, self._plan.seconds)
                 taken[scenario.name].append(one)
