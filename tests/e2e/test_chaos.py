@@ -1,6 +1,5 @@
 """A short run of what `make chaos` does: every kind of fault, in random order; and that its checker can see."""
 
-import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ from tests.chaos.run import judged, run, under_fire
 from tests.e2e.api_client import Box
 from tests.local_stack import LocalStack
 
+#: Each run strikes in the same order; when exactly is chance enough. `make chaos` takes others.
+SEED = 10
 #: Of the many a few that are over soon; every kind is among them.
 SHORT = {
     "kill booking_svc-1",
@@ -36,11 +37,10 @@ def test_faults_under_load_cost_nothing_that_was_promised(box: Box, capsys: pyte
     def is_short(fault: Fault) -> bool:
         return fault.name in SHORT
 
-    seed = random.randrange(1_000_000)
-    done = run(box, seed, faults=len(SHORT), only=is_short)
+    done = run(box, SEED, faults=len(SHORT), only=is_short)
     with capsys.disabled():
-        print(f"\n  seed {seed}: " + ", ".join(f"{one.fault.name} {one.recovery:.1f} s" for one in done.struck))
-    assert not done.breaches, f"seed {seed}\n" + "\n".join(rows(done)) + "\n" + summary(done)
+        print("\n  " + ", ".join(f"{one.fault.name} {one.recovery:.1f} s" for one in done.struck))
+    assert not done.breaches, "\n".join(rows(done)) + "\n" + summary(done)
     assert {one.fault.name for one in done.struck} == SHORT
 
 
