@@ -29,6 +29,13 @@ STOP_SECONDS = 15
 RUN = (sys.executable, "-m", "local", "run")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def can_be_interrupted() -> None:
+    """What a shell starts in the background ignores SIGINT, and so do its children, unless somebody listens."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Path]:
     """The folder of a stack of this module's own; its path has a percent sign, as a person's may."""
