@@ -1,5 +1,6 @@
 """The auth service: its use cases, one method each. contract.py says what they promise."""
 
+from contextlib import suppress
 from typing import Any
 
 from auth_svc import password_rules, passwords
@@ -14,6 +15,7 @@ from auth_svc.contract import (
     Origin,
     Role,
     SessionEnded,
+    SessionNotFound,
     TooManyTries,
     User,
     WeakPassword,
@@ -70,7 +72,8 @@ class AuthService:
 
     @rpc
     def logout(self, user_id: str, session_id: str, origin: Origin) -> None:
-        self.stores.sessions.end(user_id, session_id)
+        with suppress(SessionNotFound):  # ended meanwhile
+            self.stores.sessions.end(user_id, session_id)
         self._note("logged_out", origin, user_id, user_id)
 
     @rpc
@@ -209,7 +212,8 @@ class AuthService:
         session = self.stores.sessions.begin(user["_id"], user["roles"], version_of(user), origin)
         # Whoever changes them does so first and ends sessions then: either they find this one, or we find the change.
         if self.stores.users.version(user["_id"]) != version_of(user):
-            self.stores.sessions.end(user["_id"], session["id"])
+            with suppress(SessionNotFound):  # the news of the change was faster
+                self.stores.sessions.end(user["_id"], session["id"])
             raise SessionEnded
         return Login(user=as_user(user), session=session)
 
