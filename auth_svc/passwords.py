@@ -75,6 +75,7 @@ def _in_turn(work: Callable[[], T]) -> T:
 
 def _nicely(work: Callable[[], T]) -> T:
     if not getattr(_thread, "nice", False):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        ours = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, ours, max(NICENESS, os.getpriority(os.PRIO_PROCESS, ours)))
         _thread.nice = True
     return work()
