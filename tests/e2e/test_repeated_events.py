@@ -150,9 +150,10 @@ def nothing_waits(box: Box) -> bool:
 def outcomes(box: Box, ids: set[str]) -> Counter[str]:
     """What the logs tell of the handlers of these events: how often they ended how."""
     told = (
-        re.search(r" logger=rabbitmq.event_handler .*message=(\w+) .*id=(\S+)", line)
+        re.search(r" message=(\w+) event=\S+ id=(\S+)", line)
         for file in (box.stack.data_dir / "logs").glob("*_svc*.log*")
         for line in file.read_text(errors="replace").splitlines()
+        if "logger=rabbitmq.event_handler" in line
     )
     return Counter(found[1] for found in told if found and found[2] in ids)
 
