@@ -72,8 +72,7 @@ class AuthService:
 
     @rpc
     def logout(self, user_id: str, session_id: str, origin: Origin) -> None:
-        with suppress(SessionNotFound):  # ended meanwhile
-            self.stores.sessions.end(user_id, session_id)
+        self.stores.sessions.end(user_id, session_id)
         self._note("logged_out", origin, user_id, user_id)
 
     @rpc
