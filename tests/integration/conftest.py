@@ -10,6 +10,7 @@ from redis import Redis
 from booking_svc import scripts
 from rabbitmq import database
 from rabbitmq.database import Document
+from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
 from tests.local_stack import LocalStack
 
 
@@ -39,3 +40,10 @@ def redis(stack: LocalStack) -> Iterator[Redis]:
     """The inventory's Redis, which belongs to the whole run: each test keeps to its own keys."""
     with scripts.connect(stack.redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def cable(stack: LocalStack) -> Iterator[TcpProxy]:
+    """The network between what a test names `behind_cable` and the broker."""
+    with proxy(stack.amqp_uri) as between:
+        yield between

@@ -5,17 +5,22 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 
 class TcpProxy:
-    """Listens on 127.0.0.1:port and passes bytes on to *host*:*port_* and back."""
+    """Passes bytes on to the server at *uri* and back; for clients it is at `uri`, with the same login."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+    def __init__(self, uri: str) -> None:
+        server = urlsplit(uri)
+        assert server.hostname and server.port
+        self._target = (server.hostname, server.port)
         self._sockets: set[socket.socket] = set()
         self._lost: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self._port: int = self._listener.getsockname()[1]
+        login = server.netloc.rpartition("@")[0]
+        self.uri = server._replace(netloc=f"{login}@127.0.0.1:{self._port}").geturl()
         self._refusing = False
         self.connections = 0  #: accepted so far
         self.refused = 0
@@ -39,7 +44,7 @@ class TcpProxy:
         self._lost |= set(lost)
         if hang_up:
             for one in lost:
-                if one.getsockname()[1] == self.port:
+                if one.getsockname()[1] == self._port:
                     one.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
@@ -84,9 +89,9 @@ class TcpProxy:
 
 
 @contextmanager
-def proxy(host: str, port: int) -> Iterator[TcpProxy]:
-    """A proxy to *host*:*port*, closed afterwards."""
-    between = TcpProxy(host, port)
+def proxy(uri: str) -> Iterator[TcpProxy]:
+    """A proxy to the server at *uri*, closed afterwards."""
+    between = TcpProxy(uri)
     try:
         yield between
     finally:

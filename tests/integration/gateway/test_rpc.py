@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
@@ -39,19 +38,8 @@ def client(stack: LocalStack) -> Iterator[RpcClient]:
 
 
 @pytest.fixture
-def cable(stack: LocalStack) -> Iterator[TcpProxy]:
-    """The network between the client `behind_cable` and the broker."""
-    broker = urlsplit(stack.amqp_uri)
-    assert broker.hostname and broker.port
-    with proxy(broker.hostname, broker.port) as between:
-        yield between
-
-
-@pytest.fixture
-def behind_cable(stack: LocalStack, cable: TcpProxy) -> Iterator[RpcClient]:
-    broker = urlsplit(stack.amqp_uri)
-    login = broker.netloc.rpartition("@")[0]
-    client = RpcClient(broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl(), [])
+def behind_cable(cable: TcpProxy) -> Iterator[RpcClient]:
+    client = RpcClient(cable.uri, [])
     yield client
     client.close()
 
@@ -424,13 +412,10 @@ def test_reconnecting_leaves_no_thread_descriptor_memory_or_queue_behind(
 ) -> None:
     # pytest keeps every record, with the error in it, and all that the error refers to.
     monkeypatch.setattr(logging.getLogger("gateway.rpc"), "disabled", True)
-    broker = urlsplit(stack.amqp_uri)
-    assert broker.hostname and broker.port
-    login = broker.netloc.rpartition("@")[0]
     tiny.call("ping")  # its own client is connected
     queues = queues_of_answers(stack)
-    with proxy(broker.hostname, broker.port) as cable:
-        client = RpcClient(broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl(), [])
+    with proxy(stack.amqp_uri) as cable:
+        client = RpcClient(cable.uri, [])
         for done in range(times):
             assert client.call(tiny.name, "ping", {}, {}, timeout=4) == "pong"
             if done == min(times // 2, 100):  # by then all is loaded that ever will be

@@ -1,12 +1,11 @@
 """A service whose connections carry nothing any more, which nobody has told it."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
 from rabbitmq.errors import Unavailable
-from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
+from tests.integration.gateway.tcp_proxy import TcpProxy
 from tests.integration.rabbitmq import tiny as tiny_
 from tests.integration.rabbitmq.tiny import Tiny
 from tests.local_stack import LocalStack
@@ -17,21 +16,9 @@ HEARTBEAT = 2
 
 
 @pytest.fixture
-def cable(stack: LocalStack) -> Iterator[TcpProxy]:
-    """The network between the service and the broker."""
-    broker = urlsplit(stack.amqp_uri)
-    assert broker.hostname and broker.port
-    with proxy(broker.hostname, broker.port) as between:
-        yield between
-
-
-@pytest.fixture
 def behind_cable(stack: LocalStack, cable: TcpProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
     monkeypatch.setenv("HEARTBEAT", str(HEARTBEAT))
-    broker = urlsplit(stack.amqp_uri)
-    login = broker.netloc.rpartition("@")[0]
-    its_uri = broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl()
-    with tiny_.running(stack.amqp_uri, its_uri) as service:
+    with tiny_.running(stack.amqp_uri, cable.uri) as service:
         assert service.call("call_myself", method="ping", arguments={}) == "pong"  # all its connections stand
         yield service
 

@@ -1,7 +1,6 @@
 """What a publisher does while the broker is silent."""
 
 import time
-from urllib.parse import urlsplit
 
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
@@ -15,11 +14,8 @@ def test_publishing_that_is_given_up_ends_at_once_and_the_next_has_a_new_connect
     stack: LocalStack, channel: BlockingChannel
 ) -> None:
     queue = channel.queue_declare("", exclusive=True).method.queue
-    broker = urlsplit(stack.amqp_uri)
-    assert broker.hostname and broker.port
-    with proxy(broker.hostname, broker.port) as cable:
-        login = broker.netloc.rpartition("@")[0]
-        publisher = ImpatientPublisher(broker._replace(netloc=f"{login}@127.0.0.1:{cable.port}").geturl())
+    with proxy(stack.amqp_uri) as cable:
+        publisher = ImpatientPublisher(cable.uri)
         publisher.publish("before", exchange="", routing_key=queue)
         cable.lose()
         began = time.monotonic()
