@@ -5,12 +5,9 @@ Holds the history against what the stores have, once all is quiet.
 seen.
 """
 
-import email
-import email.policy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pymongo import MongoClient
@@ -19,6 +16,7 @@ from rabbitmq.topology import OUTBOXES
 from tests.chaos.history import Asked, of_body
 from tests.chaos.load import CLUB, FIELD, Load
 from tests.e2e.api_client import Box
+from tests.e2e.mail_folder import deliveries
 from tests.e2e.test_kills import dead_letters
 from tests.polling import poll
 
@@ -94,12 +92,7 @@ def gather(load: Load, may_copy: int) -> Facts:
 
 
 def mails_of(box: Box, addresses: set[str]) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for file in (Path(box.stack.mail_dir) / "new").iterdir():
-        mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-        if mail["X-RcptTo"] in addresses:
-            found[str(mail["Message-ID"]).strip()] += 1
-    return found
+    return Counter(message_id for recipient, message_id in deliveries(box) if recipient in addresses)
 
 
 def breaches(facts: Facts) -> Iterator[Breach]:

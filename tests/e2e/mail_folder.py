@@ -18,10 +18,9 @@ def mails_with(box: Box, *words: str) -> list[EmailMessage]:
     return [_read(file) for file in _new(box) if all(word in _head(file) for word in wanted)]
 
 
-def message_ids(box: Box, begin: str) -> set[str]:
-    """The ids, without brackets, that begin so; one that was handed over twice is one."""
-    ids = {str(mail["Message-ID"]).strip("<> ") for mail in mails_with(box, f"<{begin}")}
-    return {one for one in ids if one.startswith(begin)}
+def deliveries(box: Box) -> list[tuple[str, str]]:
+    """Recipient and Message-ID of all that have arrived; one that was handed over twice is there twice."""
+    return [_delivery(file) for file in _new(box)]
 
 
 def _new(box: Box) -> list[Path]:
@@ -33,6 +32,12 @@ def _head(file: Path) -> bytes:
     # A run has thousands of mails with tickets in them: each is opened once, and no more of it read than is looked at.
     with file.open("rb") as opened:
         return opened.read(HEAD).partition(b"\n\n")[0] + b"\n"
+
+
+@cache
+def _delivery(file: Path) -> tuple[str, str]:
+    mail = email.message_from_bytes(_head(file), policy=email.policy.default)
+    return str(mail["X-RcptTo"]), str(mail["Message-ID"]).strip()  # a long one stands on a line of its own
 
 
 def _read(file: Path) -> EmailMessage:

@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 
 from tests.e2e.api_client import Box, Person, concert_body, insist, problem, shell, starts_in
-from tests.e2e.mail_folder import message_ids
+from tests.e2e.mail_folder import deliveries
 from tests.e2e.test_faults import pids_of
 from tests.harm import again_and_again
 from tests.polling import poll
@@ -44,7 +44,7 @@ def changed(organiser: Person, concert: dict[str, Any], **changes: Any) -> dict[
 
 def mails_about(box: Box, booking: dict[str, Any]) -> set[str]:
     """The ids of the mails about the booking; one that was handed over twice is one."""
-    return message_ids(box, f"{booking['id']}.")
+    return {message_id for _, message_id in deliveries(box) if message_id.startswith(f"<{booking['id']}.")}
 
 
 # --- the life cycle

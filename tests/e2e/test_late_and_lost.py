@@ -1,7 +1,5 @@
 """A mailer that comes late, a broker that has lost everything: each mail arrives all the same, and once."""
 
-import email
-import email.policy
 import os
 import shutil
 import signal
@@ -11,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +20,7 @@ from local.supervisor import APP, Supervisor
 from rabbitmq.topology import OUTBOXES, SUBSCRIPTIONS, everything
 from tests import local_stack
 from tests.e2e.api_client import Box, Person, starts_in
+from tests.e2e.mail_folder import deliveries
 from tests.e2e.test_faults import all_bookings, frozen, processes
 from tests.integration.rabbitmq.rabbitmqctl import rabbitmqctl
 from tests.polling import poll
@@ -106,12 +104,7 @@ class Season:
 
 def message_ids(box: Box, person: Person) -> list[str]:
     """Those of the mails that have arrived at the person's address."""
-    found = []
-    for file in (Path(box.stack.mail_dir) / "new").iterdir():
-        mail = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
-        if mail["X-RcptTo"] == person.user["email"]:
-            found.append(str(mail["Message-ID"]).strip())  # a long one stands on a line of its own
-    return found
+    return [message_id for recipient, message_id in deliveries(box) if recipient == person.user["email"]]
 
 
 def is_published(mongo: Mongo) -> bool:
