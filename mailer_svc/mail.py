@@ -32,9 +32,8 @@ class Letter(NamedTuple):
     """What a mail is to tell."""
 
     document: str  #: which mail: `booking_confirmed`, `password_reset`, ...
-    data: dict[
-        str, Any
-    ]  #: `booking`, of a rescheduled one `was`, of a new one `cancellable_until`; or `token` and `expires_at`
+    #: `booking`, of a rescheduled one `was`, of a new one `cancellable_until`; or `token` and `expires_at`
+    data: dict[str, Any]
     as_of: datetime  #: when that was so
     message_id: str
 
