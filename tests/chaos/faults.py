@@ -1,4 +1,6 @@
-"""What may go wrong: a fault strikes, lasts, and is over. Each is of one process or server at a time."""
+"""
+What may go wrong: a fault strikes, lasts, and is over. Each is of one process, server or cable at a time.
+"""
 
 import os
 import random
@@ -14,11 +16,12 @@ from redis import Redis
 
 from local import checks
 from local.processes import children
-from local.supervisor import Supervisor
+from tests.chaos.rigging import Rigging, running
 from tests.e2e.api_client import Box
 from tests.e2e.test_messaging import everything_three_times
 from tests.integration.rabbitmq.rabbitmqctl import memory_alarm, rabbitmqctl
 from tests.polling import poll
+from tests.tcp_proxy import TcpProxy
 
 OURS = ("auth_svc", "concert_svc", "booking_svc-1", "booking_svc-2", "mailer_svc", "relay")
 #: The variable that holds a server's address.
@@ -32,6 +35,8 @@ ADDRESSES = {
 SERVERS = tuple(ADDRESSES)
 #: Seconds that something stands still: shorter and longer than the relay's lease (3 s) and a request (4 s).
 STILL = (0.3, 6.0)
+#: Seconds that a cable is cut.
+CUT = (0.3, 3.0)
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,9 @@ class Fault:
         return f"{self.kind} {self.target}"
 
 
-def running(box: Box) -> dict[str, int]:
-    """The stack's processes that run, name -> pid."""
-    return {process.name: process.pid for process in Supervisor(box.stack.data_dir).processes() if process.pid}
-
-
-def all_faults(box: Box, chance: random.Random) -> list[Fault]:
+def all_faults(rigging: Rigging, chance: random.Random) -> list[Fault]:
     """Every fault there is, once; *chance* says how long each lasts."""
-    faults = []
+    box, faults = rigging.box, []
     for name in (*OURS, "gateway", *SERVERS):
         ours = name not in SERVERS
         faults += [
@@ -73,6 +73,11 @@ def all_faults(box: Box, chance: random.Random) -> list[Fault]:
         Fault("repeat", "events", lambda: _repeat(box, chance.uniform(1, 4)), False),
         Fault("step down", "mongod", lambda: _step_down(box), False),
     ]
+    for between, cable in rigging.cables.items():
+        faults += [
+            Fault("cut", between, lambda cable=cable: _cut(cable, chance.uniform(*CUT)), False),
+            Fault("stall", between, lambda cable=cable: _stall(cable, chance.uniform(*STILL)), False),
+        ]
     return faults
 
 
@@ -138,6 +143,20 @@ def _hang_up(url: str) -> None:
 
 def _close_connections(box: Box) -> None:
     rabbitmqctl(box.stack, "close_all_connections", "cut by the nemesis")
+
+
+def _cut(cable: TcpProxy, seconds: float) -> None:
+    """All that is on its way is gone, and whoever connects is turned away."""
+    cable.cut(refusing=True, reset=True)
+    time.sleep(seconds)
+    cable.mend()
+
+
+def _stall(cable: TcpProxy, seconds: float) -> None:
+    """Nothing arrives, and nobody is told; then all of it does."""
+    cable.clog()
+    time.sleep(seconds)
+    cable.mend()
 
 
 def _alarm(box: Box, seconds: float) -> None:

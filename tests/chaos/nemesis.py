@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.chaos.faults import Fault, all_faults
 from tests.chaos.history import Asked, History
-from tests.e2e.api_client import Box
+from tests.chaos.rigging import Rigging
 from tests.polling import poll
 
 #: Seconds within which a booking stands again, and those between two faults.
@@ -27,13 +27,15 @@ class Struck:
 
 
 class Nemesis:
-    """Of *box*, whose clients write *history*; the same *seed* strikes in the same order."""
+    """Of *rigging*, whose clients write *history*; the same *seed* strikes in the same order."""
 
-    def __init__(self, box: Box, history: History, seed: int, only: Callable[[Fault], bool] = lambda _: True) -> None:
+    def __init__(
+        self, rigging: Rigging, history: History, seed: int, only: Callable[[Fault], bool] = lambda _: True
+    ) -> None:
         self._history = history
         self._chance = random.Random(seed)
-        self._faults = [fault for fault in all_faults(box, self._chance) if only(fault)]
-        self._box = box
+        self._faults = [fault for fault in all_faults(rigging, self._chance) if only(fault)]
+        self._stack = rigging.box.stack
 
     def strikes(self, times: int) -> Iterator[Struck]:
         """Each kind of fault once before any comes again."""
@@ -50,7 +52,7 @@ class Nemesis:
         over = time.monotonic()
         counts_from = began if fault.is_ours and fault.kind == "kill" else over
         recovery = poll(lambda: self._history.first_booking_after(counts_from), RECOVERING, every=0.02)
-        poll(self._box.stack.is_ready, RECOVERING, every=0.1)  # one fault at a time
+        poll(self._stack.is_ready, RECOVERING, every=0.1)  # one fault at a time
         meanwhile = self._history.since(began)
         return Struck(
             fault=fault,

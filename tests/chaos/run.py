@@ -8,39 +8,43 @@ from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.nemesis import Nemesis, Struck
 from tests.chaos.report import Run
-from tests.e2e.api_client import Box
+from tests.chaos.rigging import Rigging
 
 #: Seconds between two requests of a client.
 PAUSE = 0.15
 #: Between a mail that is taken and the note of it stand who sends, who takes, and who keeps the note.
-MAY_COPY = ("mailer_svc", "smtp", "mongod")
+MAY_COPY = ("mailer_svc", "smtp", "mongod", "mailer_svc to smtp", "mailer_svc to mongod")
 
 
 def run(
-    box: Box,
+    rigging: Rigging,
     seed: int,
     faults: int,
     only: Callable[[Fault], bool] = lambda _: True,
     told: Callable[[Struck], object] = lambda _: None,
 ) -> Run:
     """
-    Strike *box* so often, and check.
+    Strike at *rigging* so often, and check.
 
     Returns:
         how each fault was got over, and what does not hold.
     """
-    return judged(*under_fire(box, seed, faults, only, told))
+    return judged(*under_fire(rigging, seed, faults, only, told))
 
 
 def under_fire(
-    box: Box, seed: int, faults: int, only: Callable[[Fault], bool], told: Callable[[Struck], object] = lambda _: None
+    rigging: Rigging,
+    seed: int,
+    faults: int,
+    only: Callable[[Fault], bool],
+    told: Callable[[Struck], object] = lambda _: None,
 ) -> tuple[Load, list[Struck]]:
     """Load and nemesis, side by side."""
     history = History()
-    load = Load(box, history, seed)
+    load = Load(rigging.box, history, seed)
     struck: list[Struck] = []
     with load.going_on(PAUSE):
-        for one in Nemesis(box, history, seed, only).strikes(faults):
+        for one in Nemesis(rigging, history, seed, only).strikes(faults):
             struck.append(one)
             told(one)
     return load, struck

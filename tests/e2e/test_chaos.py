@@ -8,12 +8,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from tests import local_stack
 from tests.chaos.faults import Fault
 from tests.chaos.report import rows, summary
+from tests.chaos.rigging import Rigging, rigged
 from tests.chaos.run import judged, run, under_fire
-from tests.e2e.api_client import Box
-from tests.local_stack import LocalStack
 
 #: Each run strikes in the same order; when exactly is chance enough. `make chaos` takes others.
 SEED = 10
@@ -21,7 +19,6 @@ SEED = 10
 SHORT = {
     "kill booking_svc-1",
     "kill a gateway worker",
-    "kill redis",
     "kill mongod",
     "stop in order rabbitmq",
     "lose data redis",
@@ -29,25 +26,26 @@ SHORT = {
     "repeat events",
     "step down mongod",
     "stand still redis-sessions",
+    "cut booking_svc-1 to mongod",
+    "stall gateway to rabbitmq",
 }
 
 
 @pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rigging]:
     """A stack that may be harmed; what others test is not to suffer from it."""
     data_dir = tmp_path_factory.mktemp("harmed") / "data"
-    stack = local_stack.start(data_dir)
-    yield stack
-    stack.stop()
+    with rigged(data_dir) as rigging:
+        yield rigging
     shutil.rmtree(data_dir)
 
 
 @pytest.mark.timeout(600)
-def test_faults_under_load_cost_nothing_that_was_promised(own: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_under_load_cost_nothing_that_was_promised(own: Rigging, capsys: pytest.CaptureFixture[str]) -> None:
     def is_short(fault: Fault) -> bool:
         return fault.name in SHORT
 
-    done = run(Box(own), SEED, faults=len(SHORT), only=is_short)
+    done = run(own, SEED, faults=len(SHORT), only=is_short)
     with capsys.disabled():
         print("\n  " + ", ".join(f"{one.fault.name} {one.recovery:.1f} s" for one in done.struck))
     assert not done.breaches, "\n".join(rows(done)) + "\n" + summary(done)
@@ -56,11 +54,11 @@ def test_faults_under_load_cost_nothing_that_was_promised(own: LocalStack, capsy
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_checker_sees_what_is_done_to_the_stores(own: LocalStack) -> None:
+def test_checker_sees_what_is_done_to_the_stores(own: Rigging) -> None:
     """The negative control: without the harm it finds nothing."""
-    load, struck = under_fire(Box(own), 1, 4, only=lambda fault: fault.target in ("redis", "relay"))
+    load, struck = under_fire(own, 1, 4, only=lambda fault: fault.target in ("redis", "relay"))
     assert judged(load, struck).breaches == []
-    with MongoClient[dict[str, Any]](own.mongo_uri) as mongo:
+    with MongoClient[dict[str, Any]](own.box.stack.mongo_uri) as mongo:
         bookings, ours = mongo["booking_svc"]["bookings"], {"$in": [person.id for person in load.everybody]}
         lost, sold, again, invented = bookings.find(
             {"user_id": ours, "status": "confirmed", "concert_id": load.field}
@@ -69,7 +67,7 @@ def test_checker_sees_what_is_done_to_the_stores(own: LocalStack) -> None:
         bookings.delete_one({"_id": lost["_id"]})
         bookings.update_one({"_id": again["_id"]}, {"$set": {"claims": sold["claims"]}})
         bookings.insert_one({**invented, "_id": "invented", "idempotency_key": "nobody's"})
-    mails = [(file, file.read_text(errors="replace")) for file in (Path(own.mail_dir) / "new").iterdir()]
+    mails = [(file, file.read_text(errors="replace")) for file in (Path(own.box.stack.mail_dir) / "new").iterdir()]
     missing, twice = (
         next(file for file, text in mails if f"{booking['_id']}.confirmation" in text) for booking in (sold, again)
     )

@@ -10,8 +10,8 @@ from redis import Redis
 from booking_svc import scripts
 from rabbitmq import database
 from rabbitmq.database import Document
-from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
 from tests.local_stack import LocalStack
+from tests.tcp_proxy import TcpProxy, proxy
 
 
 @pytest.fixture(scope="session")

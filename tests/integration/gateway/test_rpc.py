@@ -19,12 +19,12 @@ from gateway.errors import CONTRACT_ERRORS
 from gateway.rpc import RemoteError, RpcClient
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import RPC_EXCHANGE, reply_queue
-from tests.integration.gateway.tcp_proxy import TcpProxy, proxy
 from tests.integration.rabbitmq.rabbitmqctl import memory_alarm, rabbitmqctl
 from tests.integration.rabbitmq.tiny import Tiny
 from tests.integration.rabbitmq.tiny_errors import Refused
 from tests.local_stack import LocalStack
 from tests.polling import poll
+from tests.tcp_proxy import TcpProxy, proxy
 
 #: Seconds within which what cannot succeed must have failed.
 AT_ONCE = 1.0

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from rabbitmq.errors import Unavailable
-from tests.integration.gateway.tcp_proxy import TcpProxy
 from tests.integration.rabbitmq import tiny as tiny_
 from tests.integration.rabbitmq.tiny import Tiny
 from tests.local_stack import LocalStack
 from tests.polling import poll
+from tests.tcp_proxy import TcpProxy
 
 #: Seconds between the heartbeats of the service.
 HEARTBEAT = 2

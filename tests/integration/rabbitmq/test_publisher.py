@@ -6,8 +6,8 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from rabbitmq.publisher import ImpatientPublisher
-from tests.integration.gateway.tcp_proxy import proxy
 from tests.local_stack import LocalStack
+from tests.tcp_proxy import proxy
 
 
 def test_publishing_that_is_given_up_ends_at_once_and_the_next_has_a_new_connection(

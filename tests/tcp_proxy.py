@@ -2,14 +2,22 @@
 
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+#: SO_LINGER: what is closed is reset, and what is on its way is gone.
+RESET = struct.pack("ii", 1, 0)
+
 
 class TcpProxy:
-    """Passes bytes on to the server at *uri* and back; for clients it is at `uri`, with the same login."""
+    """
+    Passes bytes on to the server at *uri* and back; for clients it is at `uri`, with the same login.
+
+    Whoever connects while the server does not listen is turned away, and told so by a reset.
+    """
 
     def __init__(self, uri: str) -> None:
         server = urlsplit(uri)
@@ -19,8 +27,8 @@ class TcpProxy:
         self._lost: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._port: int = self._listener.getsockname()[1]
-        login = server.netloc.rpartition("@")[0]
-        self.uri = server._replace(netloc=f"{login}@127.0.0.1:{self._port}").geturl()
+        login, at, _ = server.netloc.rpartition("@")
+        self.uri = server._replace(netloc=f"{login}{at}127.0.0.1:{self._port}").geturl()
         self._refusing = False
         self.connections = 0  #: accepted so far
         self.refused = 0
@@ -28,11 +36,14 @@ class TcpProxy:
         self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self, refusing: bool = False) -> None:
-        """End every connection; new ones are let in, unless *refusing*, until `mend`."""
+    def cut(self, refusing: bool = False, reset: bool = False) -> None:
+        """End every connection, or *reset* it; new ones are let in, unless *refusing*, until `mend`."""
         self._refusing = refusing
         for one in list(self._sockets):
-            self._drop(one)
+            if reset:
+                self._reset(one)
+            else:
+                self._drop(one)
 
     def clog(self) -> None:
         """Let nothing through in either direction until `mend`; nobody is told."""
@@ -61,15 +72,23 @@ class TcpProxy:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                if self._refusing:
+                far = None if self._refusing else self._connect()
+                if far is None:
                     self.refused += 1
-                    near.close()
+                    self._reset(near)
                     continue
-                far = socket.create_connection(self._target)
                 self.connections += 1
                 self._sockets |= {near, far}
+                for one in (near, far):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=self._pass_on, args=[source, sink], daemon=True).start()
+
+    def _connect(self) -> socket.socket | None:
+        try:
+            return socket.create_connection(self._target)
+        except OSError:
+            return None
 
     def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -80,6 +99,13 @@ class TcpProxy:
         if source not in self._lost:
             self._drop(source)
             self._drop(sink)
+
+    def _reset(self, one: socket.socket) -> None:
+        self._sockets.discard(one)
+        with contextlib.suppress(OSError):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            one.shutdown(socket.SHUT_RD)  # whoever reads from it lets go; the other side hears nothing yet
+        one.close()
 
     def _drop(self, one: socket.socket) -> None:
         self._sockets.discard(one)
