@@ -163,6 +163,11 @@ CODES: dict[str, Code] = {
         "The same request is being worked on at this moment, or the hold is being booked by another one.",
         "Repeat it after Retry-After with the same Idempotency-Key: you will get the one answer.",
     ),
+    "request_timeout": Code(
+        408,
+        "The request was begun, and its end did not come within ten seconds.",
+        "Send it again, whole. A purchase was not made.",
+    ),
     "length_required": Code(
         411,
         "The body comes in chunks, without its length.",

@@ -20,13 +20,18 @@ os.environ.update(PROMETHEUS_MULTIPROC_DIR=counted)
 
 bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '3000')}"
 workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
-worker_class = "gthread"
+#: One of threads that neither slow clients nor too many of them can occupy.
+worker_class = "gateway.worker.Worker"
 threads = int(os.environ.get("GATEWAY_THREADS", "32"))
-keepalive = 5
+#: Longer than proxies and clients keep a connection that rests (60 s, mostly): who hangs up first should be the one that
+#: may be about to send.
+keepalive = 65
 timeout = 30
 #: Longer than any call may take, so that a stop finishes what was begun.
 graceful_timeout = 6
 errorlog = "-"
+#: It wants a socket that waits, and ours do not.
+sendfile = False
 #: Its path would be shared by every gunicorn of this user.
 control_socket_disable = True
 loglevel = os.environ.get("LOG_LEVEL", "info").lower()

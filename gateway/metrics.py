@@ -14,6 +14,11 @@ request_seconds = Histogram(
     "http_request_seconds", "From a request to its answer.", ["method", "route"], buckets=SECONDS
 )
 refusals = Counter("http_refusals", "Requests that were not carried out, by the code of the problem.", ["code"])
+#: *line* is operations, accounts or rest.
+waiting_seconds = Histogram(
+    "http_waiting_seconds", "From when a request is here until a thread takes it.", ["line"], buckets=SECONDS
+)
+turned_away = Counter("http_turned_away", "Requests refused since too many waited for a thread.", ["line"])
 #: *outcome* is answered, refused, unavailable or failed.
 calls = Histogram(
     "rpc_request_seconds", "From a call of a service to its answer.", ["service", "method", "outcome"], buckets=SECONDS
@@ -43,6 +48,12 @@ def render() -> bytes:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
     return generate_latest(registry)
+
+
+def count_unrouted(status: int, code: str) -> None:
+    """A request that was refused before anybody looked where it leads."""
+    requests.labels("any", "none", status).inc()
+    refusals.labels(code).inc()
 
 
 def _begin() -> None:

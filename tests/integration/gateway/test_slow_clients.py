@@ -1,0 +1,127 @@
+"""Clients that are slow, or too many, hold up nobody: with few threads, and without a proxy in front."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+
+import pytest
+
+from local.programs import executable
+from local.settings import ROOT
+from tests.e2e.open_loop import send
+from tests.integration.gateway.slow_clients import MANNERS, Manner, slow_clients
+from tests.local_stack import LocalStack, free_port
+from tests.polling import poll
+
+HOST = "127.0.0.1"
+OURS, GUNICORNS = "gateway.worker.Worker", "gthread"
+#: With gunicorn's own workers a few are enough to occupy everything.
+MANY, FEW = 200, 20
+#: Nobody listens there: whoever needs the broker keeps a thread for a second.
+NOWHERE = "amqp://127.0.0.1:1/"
+
+
+@contextmanager
+def gateway(stack: LocalStack, worker: str = OURS, amqp_uri: str | None = None) -> Iterator[int]:
+    """The port of a gateway with one process of four threads of this kind."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "AMQP_URI": amqp_uri or stack.amqp_uri,
+        "SESSION_REDIS_URL": stack.session_redis_url,
+        "JWT_SECRET_KEY": "0123456789abcdef" * 4,
+        "PYTHONPATH": str(ROOT),
+        "PORT": str(port),
+        "GATEWAY_WORKERS": "1",
+        "GATEWAY_THREADS": "4",
+        "RATELIMIT_ENABLED": "false",
+        "LOG_LEVEL": "critical",
+    }
+    command = [executable("gunicorn"), "-c", "gateway/gunicorn.conf.py", "-k", worker, "gateway.app:create_app()"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)
+    try:
+        poll(lambda: is_there(port), seconds=60, every=0.1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_there(port: int, seconds: float = 2.0) -> bool:
+    """Whether it answers within so many *seconds*."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health/live", timeout=seconds) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def ours(stack: LocalStack) -> Iterator[int]:
+    with gateway(stack) as port:
+        yield port
+
+
+@pytest.mark.parametrize("manner", MANNERS.values(), ids=MANNERS)
+def test_two_hundred_slow_clients_hold_up_nobody(ours: int, manner: Manner) -> None:
+    with slow_clients(HOST, ours, manner, MANY):
+        assert all(is_there(ours, seconds=10) for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    "manner",
+    [
+        pytest.param(manner, id=name, marks=[] if "headers" in name or "hang up" in name else pytest.mark.long)
+        for name, manner in MANNERS.items()
+    ],
+)
+def test_gunicorns_own_worker_would_be_held_up(stack: LocalStack, manner: Manner) -> None:
+    """The negative control: the same, and few of them."""
+    with gateway(stack, GUNICORNS) as port, slow_clients(HOST, port, manner, FEW):
+        assert not all(is_there(port) for _ in range(3))
+
+
+@pytest.mark.long
+def test_request_that_does_not_come_to_its_end_is_given_up_and_told_so(ours: int) -> None:
+    connection = HTTPConnection(HOST, ours, timeout=20)
+    connection.putrequest("POST", "/v1/auth/login")
+    connection.putheader("Content-Length", "200")
+    connection.endheaders(b"{")
+    began = time.monotonic()
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (408, "close")
+    assert b'"request_timeout"' in answer.read()
+    assert 9 < time.monotonic() - began < 15
+
+
+def test_client_that_waits_for_a_word_before_its_body_is_asked_once(ours: int) -> None:
+    connection = HTTPConnection(HOST, ours, timeout=20)
+    connection.putrequest("POST", "/v1/auth/login")
+    for name, value in {"Content-Type": "application/json", "Content-Length": "5", "Expect": "100-continue"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.send(b"{nope")
+    assert connection.sock.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
+def test_who_would_wait_too_long_is_turned_away_at_once_and_told_when_to_come_again(stack: LocalStack) -> None:
+    request = b"GET /v1/concerts HTTP/1.1\r\nHost: x\r\n\r\n"
+    with gateway(stack, amqp_uri=NOWHERE) as port:
+        answers = send(HOST, port, itertools.repeat(request), each_second=200, seconds=2)
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=10) as metrics:
+            counted = metrics.read().decode()
+        connection = HTTPConnection(HOST, port, timeout=20)
+        connection.request("GET", "/v1/concerts", headers={"X-Request-ID": "order-4711"})
+        assert connection.getresponse().headers["X-Request-ID"] == "order-4711"
+    assert answers.counted == {503: answers.asked}
+    assert answers.without_retry_after == 0
+    assert answers.percentile(503, 0.5) < 2, "one after the other they would have waited for a minute"
+    assert 'http_turned_away_total{line="rest"}' in counted
+    assert 'http_refusals_total{code="unavailable"}' in counted
