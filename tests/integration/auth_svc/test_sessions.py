@@ -1,5 +1,7 @@
 """Sessions in a real Redis."""
 
+import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -90,6 +92,12 @@ def test_many_refreshes_at_the_same_moment_have_one_successor(sessions: Sessions
 
 
 def test_of_many_clients_at_the_same_moment_one_is_first_and_the_session_ends(sessions: Sessions, user_id: str) -> None:
+    assert refreshed_by_many(sessions, user_id) == 1
+    assert sessions.of(user_id) == []
+
+
+def refreshed_by_many(sessions: Sessions, user_id: str) -> int:
+    """How many of sixteen clients with the same token got a new one."""
     session = begin(sessions, user_id)
 
     def refresh(number: int) -> bool:
@@ -100,8 +108,27 @@ def test_of_many_clients_at_the_same_moment_one_is_first_and_the_session_ends(se
         return True
 
     with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(refresh, range(16))) == 1
-    assert sessions.of(user_id) == []
+        return sum(threads.map(refresh, range(16)))
+
+
+def test_refreshed_in_several_steps_a_token_would_be_good_for_several_clients(
+    sessions: Sessions, session_redis: Redis, user_id: str
+) -> None:
+    """The negative control of the test before: the script's work, done by a program."""
+
+    def rotate(keys: Sequence[str], args: Sequence[str]) -> list[str]:
+        presented, successor = args[:2]
+        user, version, current = session_redis.hmget(keys[0], "user_id", "credentials_version", "refresh_id")
+        if user is None:
+            return ["ended"]
+        if presented != current:
+            sessions.end_all(user)
+            return ["reused", user]
+        session_redis.hset(keys[0], "refresh_id", successor)
+        return ["good", user, version, successor, str(int(time.time()))]
+
+    sessions._rotate = rotate  # type: ignore[assignment]
+    assert any(refreshed_by_many(sessions, user_id) > 1 for _ in range(50))
 
 
 @pytest.mark.parametrize(("session_id", "refresh_id"), [("nobody", "nothing"), ("", ""), ("x" * 1000, "y" * 1000)])

@@ -5,12 +5,13 @@ Each race is run with its guard, and must find nothing, and without it, and must
 shows that the race could have seen it.
 """
 
+import inspect
 import random
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -20,14 +21,16 @@ from pymongo.errors import PyMongoError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from booking_svc import domain
+from booking_svc import bookings, domain
 from booking_svc.audit.reading import Audit
 from booking_svc.bookings import Bookings
 from booking_svc.contract import (
     AlreadyCancelled,
     HoldExpired,
+    HoldNotFound,
     LimitReached,
     RequestInProgress,
+    SalesClosed,
     SalesTerms,
     SoldOut,
     TicketsUnavailable,
@@ -35,6 +38,7 @@ from booking_svc.contract import (
 from booking_svc.domain import BookingDocument
 from rabbitmq.database import Document
 from rabbitmq.errors import Unavailable
+from rabbitmq.times import from_wire
 from tests.harm import again_and_again
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
@@ -45,6 +49,9 @@ from tests.unit.booking_svc.concerts import hall, items, new_id, seats, terms
 #: Seconds in which a request with the same key gets its answer, whatever breaks meanwhile.
 ANSWERED = 60.0
 UNITS, LIMIT = 5, 4
+REFUSALS = (SoldOut, LimitReached, TicketsUnavailable, HoldExpired, HoldNotFound, AlreadyCancelled, SalesClosed)
+#: Of a concert that closes while everybody buys: after it was opened, and how long they go on.
+CLOSES_IN, GOING_ON = timedelta(seconds=1), timedelta(seconds=0.5)
 
 
 class Size(NamedTuple):
@@ -86,7 +93,7 @@ class Arena:
         def answer() -> list[Any]:
             try:
                 return [act()]
-            except (SoldOut, LimitReached, TicketsUnavailable, HoldExpired, AlreadyCancelled):
+            except REFUSALS:
                 return [None]
             except (Unavailable, RequestInProgress, RedisError, PyMongoError):
                 return [] if self.patience else [None]
@@ -171,6 +178,34 @@ def one_hold(arena: Arena) -> list[str]:
 
     told = [answer for answer in all_at_once(arena.size.threads, act) if answer]
     return ([] if len(told) <= 1 else [f"booked {len(told)} times"]) + arena.breaches()
+
+
+def hold_of_another(arena: Arena) -> list[str]:
+    """Its buyer books it, and so does everybody who has seen its id."""
+    buyer = new_id()
+    hold = arena.processes[0].box_office.hold(buyer, new_id(), arena.concert_id, items(standing=2))
+
+    def act(number: int) -> BookingDocument | None:
+        office, user = arena.process(number).box_office, new_id() if number else buyer
+        answer = arena.insist(lambda: office.book_hold(user, new_id(), hold["id"]))
+        return answer and answer[0]
+
+    told = [answer for answer in all_at_once(arena.size.threads, act) if answer]
+    wrong = [f"booked by {booking['user_id']}" for booking in told if booking["user_id"] != buyer]
+    return wrong + ([] if len(told) == 1 else [f"booked {len(told)} times"]) + arena.breaches()
+
+
+def closing(arena: Arena) -> list[str]:
+    """Everybody buys past the close of sales, and no event tells of it."""
+    arena.open(capacities={"standing": 10_000}, limit=10_000, closes_in=CLOSES_IN)
+    until = from_wire(arena.terms["sales_close_at"]) + GOING_ON
+
+    def buy(number: int) -> None:
+        while datetime.now(UTC) < until:
+            arena.book(number, new_id())
+
+    all_at_once(min(8, arena.size.threads), buy)
+    return arena.breaches()
 
 
 def one_cancel(arena: Arena) -> list[str]:
@@ -281,6 +316,30 @@ def no_claim_on_a_hold(arena: Arena) -> Iterator[None]:
 
 
 @contextmanager
+def no_owner_of_a_hold(arena: Arena) -> Iterator[None]:
+    """Whoever knows a hold's id may book it."""
+    with (
+        changed_function(domain, "hold_id", "{key.concert_id}:{user_id}:", "{key.concert_id}:"),
+        changed_script(arena, "and hold.buyer == buyer", ""),
+    ):
+        yield
+
+
+@contextmanager
+def no_clock(arena: Arena) -> Iterator[None]:
+    """Sales are open until somebody says otherwise: neither Redis' clock nor the database's is asked."""
+    with ExitStack() as changes:
+        for text, other in (
+            ("if now >= tonumber(terms[3]) then return { 'sales_closed' } end", ""),
+            ("if redis.call('EXISTS', ON_SALE) == 0 then return { 'not_loaded' } end", ""),
+        ):
+            changes.enter_context(changed_script(arena, text, other))
+        in_time = '{"$lt": ["$$NOW", draft["sales_close_at"]]}'
+        changes.enter_context(changed_function(bookings, "confirmed", in_time, "True"))
+        yield
+
+
+@contextmanager
 def no_identity(arena: Arena) -> Iterator[None]:
     """A booking's id is that of the thread that makes it."""
 
@@ -323,12 +382,26 @@ def changed_script(arena: Arena, text: str, other: str) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def changed_function(module: Any, name: str, text: str, other: str) -> Iterator[None]:
+    """The *module*'s function *name* with *other* in the place of *text*."""
+    source = inspect.getsource(getattr(module, name))
+    assert text in source, f"{name} does not say {text}"
+    changed: dict[str, Any] = {}
+    exec(source.replace(text, other), vars(module), changed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, changed[name])
+        yield
+
+
 RACES: list[tuple[Race, Callable[[Arena], Any]]] = [
     (last_units, no_index),
     (same_seat, no_index),
     (one_buyer, no_index),
     (same_key, no_identity),
     (one_hold, no_claim_on_a_hold),
+    (hold_of_another, no_owner_of_a_hold),
+    (closing, no_clock),
     (one_cancel, no_condition),
     (change_of_mind, no_owner_check),
     (counted_meanwhile, no_journal),

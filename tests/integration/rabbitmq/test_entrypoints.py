@@ -63,6 +63,35 @@ def test_event_is_heard_once_and_leaves_nothing_behind(channel: BlockingChannel,
     assert letters(channel, tiny) == []
 
 
+def test_event_that_a_process_died_of_is_heard_by_the_next(channel: BlockingChannel, tiny: Tiny) -> None:
+    assert is_heard_after_a_kill(channel, tiny)
+
+
+def test_acknowledged_before_its_effect_an_event_would_be_lost_with_the_process(
+    channel: BlockingChannel, tiny: Tiny
+) -> None:
+    """The negative control of the test before."""
+    tiny.kill()
+    tiny.start(acks_first=True)
+    try:
+        assert not is_heard_after_a_kill(channel, tiny)
+    finally:
+        tiny.kill()
+        tiny.start()
+
+
+def is_heard_after_a_kill(channel: BlockingChannel, tiny: Tiny) -> bool:
+    """Whether an event comes to the next process, whose handler was at work when the last one died."""
+    happened, later = event(seconds=60), event()
+    tell(channel, tiny, encoded(happened))
+    poll(lambda: tiny.heard(happened["event_id"]))
+    tiny.kill()
+    tell(channel, tiny, encoded(later))
+    tiny.start()
+    poll(lambda: tiny.heard(later["event_id"]), seconds=20)  # what comes back to a queue goes before it
+    return bool(tiny.heard(happened["event_id"]))
+
+
 def test_event_whose_handler_fails_comes_back_after_its_delay_with_all_it_had(
     channel: BlockingChannel, tiny: Tiny
 ) -> None:

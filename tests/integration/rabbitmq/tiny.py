@@ -54,7 +54,7 @@ class Tiny:
             patch.setattr(topology, "CALLS", {self.name: {self.name: ("*",)}})
             broker.apply(amqp_uri)
 
-    def start(self, calls_others: bool = True) -> None:
+    def start(self, calls_others: bool = True, acks_first: bool = False) -> None:
         """Start it; returns when it answers."""
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.integration.rabbitmq.tiny_service", self.name],
@@ -65,6 +65,7 @@ class Tiny:
                 "RETRY_AFTER": ",".join(map(str, RETRY_AFTER)),
                 "PATIENCE": str(PATIENCE),
                 "CALLS_OTHERS": "yes" if calls_others else "",
+                "ACKS_FIRST": "yes" if acks_first else "",
                 "WORKERS": str(WORKERS),
                 "METRICS_PORT": str(self._metrics_port),
             },

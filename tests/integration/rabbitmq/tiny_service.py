@@ -181,6 +181,16 @@ def build(name_: str) -> type:
     return TinyService
 
 
+def ack_first(self: hearing.EventHandler, body: Any, message: Any) -> None:
+    """As many programs do: the event is acknowledged when it comes, and not when its effect is there."""
+    self.queue_consumer.ack_message(message)
+    self.handle_message_processed = lambda *_: None  # type: ignore[method-assign]
+    handle_message(self, body, message)
+
+
+handle_message = hearing.EventHandler.handle_message
+
+
 def main(name: str) -> None:
     contract = ModuleType(f"{name}.contract")
     contract.Refusal = Refusal  # type: ignore[attr-defined]
@@ -190,6 +200,8 @@ def main(name: str) -> None:
         hearing.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
     if "PATIENCE" in os.environ:
         calls.PATIENCE = float(os.environ["PATIENCE"])
+    if os.environ.get("ACKS_FIRST"):
+        hearing.EventHandler.handle_message = ack_first  # type: ignore[method-assign]
     if "HEARTBEAT" in os.environ:
         queue_consumer.HEARTBEAT = int(os.environ["HEARTBEAT"])
     logging.config.dictConfig(logs.settings(name, "INFO"))
