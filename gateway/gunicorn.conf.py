@@ -23,8 +23,8 @@ workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
 #: One of threads that neither slow clients nor too many of them can occupy.
 worker_class = "gateway.worker.Worker"
 threads = int(os.environ.get("GATEWAY_THREADS", "32"))
-#: Longer than proxies and clients keep a connection that rests (60 s, mostly): who hangs up first should be the one that
-#: may be about to send.
+#: Longer than proxies and clients keep a connection that rests (60 s, mostly): whoever may be about to send on it is to
+#: hang up first.
 keepalive = 65
 timeout = 30
 #: Longer than any call may take, so that a stop finishes what was begun.
