@@ -7,7 +7,6 @@ server, or one that is slow for some recipients, delays what it is slow for, and
 
 import logging
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from nameko.extensions import Entrypoint
@@ -67,7 +66,7 @@ class DueMails(Entrypoint):
         if len(self._under_way) >= office.places:
             return False
         slow = sum(entry["slow"] for entry in self._under_way.values())
-        entry = office.ledger.claim(datetime.now(UTC), slow_too=slow < office.places // 2)
+        entry = office.ledger.claim(office.ledger.now(), slow_too=slow < office.places // 2)
         if entry is None:
             return False
         self._under_way[entry["claim"]] = entry
@@ -93,7 +92,7 @@ class DueMails(Entrypoint):
             log.info("%d mails were left behind by a process and are due again", left)
         mails, oldest = ledger.backlog()
         metrics.waiting.set(mails)
-        metrics.oldest.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
+        metrics.oldest.set((ledger.now() - oldest).total_seconds() if oldest else 0)
 
 
 mail_due = DueMails.decorator

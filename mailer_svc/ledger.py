@@ -89,6 +89,10 @@ class Ledger:
         self._domain = domain
         self._first_pause = first_pause
 
+    def now(self) -> datetime:
+        """The time by which mails are due: the database's, the same for every process."""
+        return database.now(self._database)
+
     def enter(self, wanted: Request, now: datetime, event: Envelope | None = None) -> Entered:
         """
         Enter the mail, to be sent at once, unless it is there: then nothing changes. *event* tells of it.

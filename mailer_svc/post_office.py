@@ -57,7 +57,7 @@ class PostOffice:
             AlreadyHandled: it is there. That, or how it has ended, is told once more: it may have been lost.
         """
         entered = _entered(wanted)
-        entry, is_new = self.ledger.enter(wanted, datetime.now(UTC), entered)
+        entry, is_new = self.ledger.enter(wanted, self.ledger.now(), entered)
         self.wake()
         if not is_new:
             event = entered or _outcome(entry)
@@ -76,7 +76,7 @@ class PostOffice:
 
     def deliver(self, entry: Entry, contact_of: Callable[[str], Contact]) -> None:
         """Send the mail that was claimed, and say in the ledger what became of it."""
-        now = datetime.now(UTC)
+        now = self.ledger.now()
         first = self.ledger.waits_until(entry, now)
         if first is not None:
             self.ledger.put_off(entry, first)
@@ -131,11 +131,11 @@ class PostOffice:
     def _record_sent(self, entry: Entry) -> None:
         log.info("mail sent", extra=_named(entry))
         metrics.sent.labels(entry["document"]).inc()
-        now = datetime.now(UTC)
-        event = _outcome({**entry, "state": "sent", "sent_at": now})
         deadline = time.monotonic() + INSISTING
         while True:
             try:
+                now = self.ledger.now()
+                event = _outcome({**entry, "state": "sent", "sent_at": now})
                 self.ledger.record_sent(entry, event, now)
                 return
             except PyMongoError:  # who claims it next would send a copy
@@ -147,10 +147,10 @@ class PostOffice:
         log.error("mail failed", extra=_named(entry, reason))
         metrics.failed.labels(entry["document"]).inc()
         event = _outcome({**entry, "state": "failed", "reason": reason})
-        self.ledger.record_failed(entry, reason, event, datetime.now(UTC))
+        self.ledger.record_failed(entry, reason, event, self.ledger.now())
 
     def _try_again(self, entry: Entry, reason: str, slow: bool) -> None:
-        if not self.ledger.try_again(entry, reason, datetime.now(UTC), slow):
+        if not self.ledger.try_again(entry, reason, self.ledger.now(), slow):
             self._fail(entry, reason)
             return
         log.warning("mail not taken", extra=_named(entry, reason))

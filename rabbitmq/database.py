@@ -4,6 +4,7 @@ The kind of database an outbox may live in: a write is answered when a majority 
 MongoDB alone on its own (no replica set) has lost acknowledged writes in our kill tests, so it is refused.
 """
 
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import pymongo
@@ -114,6 +115,17 @@ def _read_cursor(cursor: str | None) -> cursors.ByDate | None:
         return cursors.read_by_date(cursor or "")
     except cursors.UnreadableCursor:
         return None
+
+
+def now(database: Database[Document]) -> datetime:
+    """
+    The time by the database's clock. Ours may be wrong, and another process' may be wrong in another way.
+
+    Raises:
+        PyMongoError
+    """
+    told: datetime = database.client.admin.command("hello", codec_options=database.codec_options)["localTime"]
+    return told
 
 
 def state(database: Database[Document]) -> str:
