@@ -4,7 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from booking_svc import contract as booking
 from concert_svc import announcements, domain, editing
@@ -25,9 +25,8 @@ class BackOffice:
     """
     Decides, writes the change down, has booking_svc sell by it, puts it in force.
 
-    *now* is the service's clock: it decides first, and the database's clock again in the write. Each method may raise
-    Unavailable and PyMongoError: whether the change comes into force, the concert will tell; the same request again
-    does no harm.
+    *now* is the database's, and decides first; that clock decides again in the write. Each method may raise Unavailable
+    and PyMongoError: whether the change comes into force, the concert will tell; the same request again does no harm.
     """
 
     def __init__(
@@ -36,14 +35,14 @@ class BackOffice:
         changes: Changes,
         set_sales_terms: Callable[[booking.SalesTerms], None],
         lasts: timedelta = announcements.LASTS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._concerts = concerts
         self._changes = changes
         self._set_sales_terms = set_sales_terms
         self._lasts = lasts
-        self._now = now
+        self._now = now or concerts.now
         self._wait = wait
 
     def create(self, draft: ConcertDocument, request_id: str | None = None) -> None:

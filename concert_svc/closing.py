@@ -8,7 +8,7 @@ against the concert, whether it comes late, early, twice or not at all.
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from concert_svc import announcements
 from concert_svc.concerts import Concerts
@@ -27,18 +27,18 @@ class NotYet(Exception):
 
 
 class Closing:
-    """Moves concerts on when their moments come. *wait* waits for so many seconds."""
+    """Moves concerts on when their moments come, *now* being the database's. *wait* waits for so many seconds."""
 
     def __init__(
         self,
         concerts: Concerts,
         lasts: timedelta = announcements.LASTS,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] | None = None,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
         self._concerts = concerts
         self._lasts = lasts
-        self._now = now
+        self._now = now or concerts.now
         self._wait = wait
 
     def close(self, concert_id: str, schedule_version: int) -> None:

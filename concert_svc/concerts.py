@@ -14,6 +14,7 @@ from pymongo.database import Database
 
 from concert_svc.contract import ConcertNotFound
 from concert_svc.domain import PUBLIC, Action, ConcertDocument, found_by
+from rabbitmq import database
 from rabbitmq.database import Document, Page, page, prepare
 from rabbitmq.outbox import PENDING, Envelope
 
@@ -69,8 +70,8 @@ MOMENTS = ("published_at", "cancelled_at")
 class Concerts:
     """The collection `concerts`."""
 
-    def __init__(self, database: Database[Document]) -> None:
-        self._concerts = prepare(database, "concerts", INDEXES, VALIDATOR)
+    def __init__(self, mongo: Database[Document]) -> None:
+        self._concerts = prepare(mongo, "concerts", INDEXES, VALIDATOR)
 
     def add(self, concert: ConcertDocument) -> None:
         self._concerts.insert_one(concert)
@@ -181,6 +182,10 @@ class Concerts:
     def delete(self, concert: ConcertDocument) -> None:
         """Put the change in force that deletes the concert."""
         self._concerts.delete_one(_same_change(concert))
+
+    def now(self) -> datetime:
+        """The time by the database's clock, which decides all that has a moment."""
+        return database.now(self._concerts.database)
 
     def unfinished(self, now: datetime) -> Iterator[ConcertDocument]:
         """Concerts with a change that nobody carries out."""

@@ -1,6 +1,6 @@
 """What concert_svc needs from Nameko and the servers."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from nameko.exceptions import deserialize_to_instance
@@ -45,13 +45,3 @@ class StoresProvider(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> Stores:
         return self._stores
-
-
-class Clock(DependencyProvider):
-    """The time now. It dates things; what it decides, the database's clock decides again in the write."""
-
-    def get_dependency(self, worker_ctx: Any) -> "Clock":
-        return self
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)

@@ -12,7 +12,7 @@ from concert_svc.contract import (
     ConcertSearch,
     NewConcert,
 )
-from concert_svc.dependencies import Clock, StoresProvider
+from concert_svc.dependencies import StoresProvider
 from rabbitmq.calls import BoundedRpcProxy
 from rabbitmq.database import Page
 from rabbitmq.entrypoints import RequestId, event_handler, rpc
@@ -26,7 +26,6 @@ class ConcertService:
     name = "concert_svc"
 
     stores = StoresProvider()
-    clock = Clock()
     request_id = RequestId()
     booking = BoundedRpcProxy("booking_svc")
 
@@ -34,7 +33,7 @@ class ConcertService:
 
     @rpc
     def create_concert(self, organiser_id: str, concert: NewConcert) -> Concert:
-        draft = domain.draft(organiser_id, concert, self.clock.now())
+        draft = domain.draft(organiser_id, concert, self.stores.concerts.now())
         self._back_office().create(draft, self.request_id)
         return domain.as_concert(draft)
 
@@ -104,7 +103,7 @@ class ConcertService:
 
     def _back_office(self) -> BackOffice:
         stores = self.stores
-        return BackOffice(stores.concerts, stores.changes, self.booking.set_sales_terms, stores.lasts, self.clock.now)
+        return BackOffice(stores.concerts, stores.changes, self.booking.set_sales_terms, stores.lasts)
 
     def _with_tickets(self, concert_ids: list[str]) -> set[str]:
         return self.stores.availability.among(concert_ids, self.booking.find_available)

@@ -8,12 +8,18 @@ from unittest.mock import create_autospec
 import pytest
 from pymongo.database import Database
 
+from concert_svc import back_office, closing
+from concert_svc.back_office import BackOffice
+from concert_svc.changes import Changes
+from concert_svc.closing import Closing
+from concert_svc.concerts import Concerts
 from mailer_svc import post_office
 from mailer_svc.ledger import Ledger, Request
 from mailer_svc.mail import Writer
 from mailer_svc.mail_server import MailServer
 from mailer_svc.post_office import PostOffice
 from rabbitmq.database import Document
+from tests.unit.concert_svc.concerts import new_adder
 
 AHEAD, BEHIND = timedelta(minutes=20), -timedelta(minutes=20)
 #: Makes the clock of the code in some modules wrong.
@@ -46,3 +52,20 @@ def test_mail_that_is_entered_by_a_fast_clock_is_due_at_once_by_a_right_one(
     wrong(AHEAD, post_office)
     office.enter(Request("b1", "confirmation", "booking_confirmed", "ada", {}, datetime.now(UTC), booking_id="b1"))
     assert office.ledger.claim(datetime.now(UTC) + timedelta(seconds=1)) is not None
+
+
+def test_close_of_sales_is_saved_by_a_slow_clock(mongo: Database[Document], wrong: Wrong) -> None:
+    concerts = Concerts(mongo)
+    concert = new_adder(concerts, "grace")(-5, status="published")
+    wrong(BEHIND, closing)
+    Closing(concerts).catch_up()
+    assert (saved := concerts.find(concert["_id"])) is not None
+    assert saved["status"] == "closed"
+
+
+def test_concert_that_starts_soon_is_published_by_a_fast_clock(mongo: Database[Document], wrong: Wrong) -> None:
+    concerts = Concerts(mongo)
+    concert = new_adder(concerts, "grace")(600)
+    wrong(AHEAD, back_office)
+    office = BackOffice(concerts, Changes(mongo), lambda terms: None)
+    assert office.publish("grace", concert["_id"])["status"] == "published"
