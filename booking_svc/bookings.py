@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, WriteError
 
 from booking_svc.contract import BookingNotFound, SalesClosed
 from booking_svc.domain import BookingDocument
+from rabbitmq import database
 from rabbitmq.database import PATIENCE, Document, Page, page, prepare
 from rabbitmq.errors import Unavailable
 from rabbitmq.group_commit import GroupCommit
@@ -101,8 +102,8 @@ class ClaimTaken(Exception):
 class Bookings:
     """The collection `bookings`. Bookings that come at the same time are looked for, and written, together."""
 
-    def __init__(self, database: Database[Document]) -> None:
-        self._bookings = prepare(database, "bookings", INDEXES, VALIDATOR)
+    def __init__(self, mongo: Database[Document]) -> None:
+        self._bookings = prepare(mongo, "bookings", INDEXES, VALIDATOR)
         self._finding = GroupCommit(self._find_all)
         self._confirming = GroupCommit(self._confirm_all)
 
@@ -224,6 +225,10 @@ class Bookings:
             {"$set": {f"confirmation_mail.{field}": value for field, value in outcome.items()}},
         )
         return recorded.modified_count == 1
+
+    def now(self) -> datetime:
+        """The time by the database's clock."""
+        return database.now(self._bookings.database)
 
     def awaiting_confirmation(
         self, confirmed_before: datetime, now: datetime, limit: int, but: Sequence[str] = ()

@@ -9,7 +9,7 @@ event before tells again what came of it.
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pymongo.errors import WriteError
 
@@ -42,7 +42,7 @@ class Retelling:
         Returns:
             how many events that were.
         """
-        now = now or datetime.now(UTC)
+        now = now or self._bookings.now()
         self._aside = {one: until for one, until in self._aside.items() if until > time.monotonic()}
         aside, before = list(self._aside), now - self._overdue
         told = self._tell(self._tell_confirmation, self._bookings.awaiting_confirmation(before, now, BATCH, aside), now)

@@ -8,6 +8,9 @@ from unittest.mock import create_autospec
 import pytest
 from pymongo.database import Database
 
+from booking_svc import retelling
+from booking_svc.bookings import Bookings
+from booking_svc.retelling import Retelling
 from concert_svc import back_office, closing
 from concert_svc.back_office import BackOffice
 from concert_svc.changes import Changes
@@ -19,6 +22,7 @@ from mailer_svc.mail import Writer
 from mailer_svc.mail_server import MailServer
 from mailer_svc.post_office import PostOffice
 from rabbitmq.database import Document
+from tests.unit.booking_svc.concerts import draft, terms
 from tests.unit.concert_svc.concerts import new_adder
 
 AHEAD, BEHIND = timedelta(minutes=20), -timedelta(minutes=20)
@@ -69,3 +73,11 @@ def test_concert_that_starts_soon_is_published_by_a_fast_clock(mongo: Database[D
     wrong(AHEAD, back_office)
     office = BackOffice(concerts, Changes(mongo), lambda terms: None)
     assert office.publish("grace", concert["_id"])["status"] == "published"
+
+
+def test_news_are_not_told_again_too_early_by_a_fast_clock(mongo: Database[Document], wrong: Wrong) -> None:
+    bookings = Bookings(mongo)
+    bookings.confirm(draft(terms("c1"), "standing:1"), "r1")
+    mongo["bookings"].update_many({}, {"$set": {"outbox": []}})  # the relay was here
+    wrong(AHEAD, retelling)
+    assert Retelling(bookings, timedelta(minutes=10)).tell_overdue() == 0
