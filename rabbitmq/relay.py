@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from rabbitmq import delays, metrics
+from rabbitmq import database, delays, metrics
 from rabbitmq.census import Census
 from rabbitmq.confirms import Confirmed, ConfirmingConnection, Message, Outcome, Refused, Unknown
 from rabbitmq.lease import Lease
@@ -38,6 +38,8 @@ PERSISTENT = 2
 #: A refused event is tried again after 1, 2, 4 ... s; after PARKED_AFTER tries an operator is told, and it is tried
 #: every RAREST s.
 PARKED_AFTER, RAREST = 8, 600
+#: Seconds for which MongoDB's clock is read off our own, which counts them; then MongoDB is asked again.
+ASKING = 1.0
 #: Seconds that a document is left alone which cannot be changed: its event goes out, its outbox stays.
 UNCHANGEABLE = 60
 
@@ -104,6 +106,7 @@ class Relay:
         self._mongo = mongo
         self._lease = lease
         self._active = False
+        self._told_at, self._told = float("-inf"), datetime.now(UTC)
         self._unchangeable: dict[tuple[OutboxPlace, Any], float] = {}
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -163,7 +166,7 @@ class Relay:
     def _publish_collection(self, broker: ConfirmingConnection, place: OutboxPlace, goes_on: Callable[[], bool]) -> int:
         # Of what only this server knows, nothing is told: a crash might undo it.
         collection = self._mongo[place.database].get_collection(place.collection, read_concern=ReadConcern("majority"))
-        now = datetime.now(UTC)
+        now = self._now()
         documents: list[dict[str, Any]] = []
         messages: list[Message] = []
         changes: list[UpdateOne] = []
@@ -184,6 +187,13 @@ class Relay:
         if changes:
             self._write(collection, place, changes)
         return sum(isinstance(outcome, Confirmed) for outcome in outcomes)
+
+    def _now(self) -> datetime:
+        """The time by MongoDB's clock: by a wrong one of ours, what is delayed would come too early or too late."""
+        if time.monotonic() > self._told_at + ASKING:
+            asked_at = time.monotonic()
+            self._told, self._told_at = database.now(self._mongo["relay"]), asked_at
+        return self._told + timedelta(seconds=time.monotonic() - self._told_at)
 
     def _due(self, place: OutboxPlace, now: datetime) -> dict[str, Any]:
         # Not "is due": what has no moment, or none that can be read, must not wait for ever.

@@ -21,7 +21,13 @@ from mailer_svc.ledger import Ledger, Request
 from mailer_svc.mail import Writer
 from mailer_svc.mail_server import MailServer
 from mailer_svc.post_office import PostOffice
+from rabbitmq import delays, relay
+from rabbitmq.confirms import Confirmed, ConfirmingConnection
 from rabbitmq.database import Document
+from rabbitmq.lease import Lease
+from rabbitmq.outbox import envelope
+from rabbitmq.relay import Relay
+from rabbitmq.topology import OutboxPlace
 from tests.unit.booking_svc.concerts import draft, terms
 from tests.unit.concert_svc.concerts import new_adder
 
@@ -81,3 +87,17 @@ def test_news_are_not_told_again_too_early_by_a_fast_clock(mongo: Database[Docum
     mongo["bookings"].update_many({}, {"$set": {"outbox": []}})  # the relay was here
     wrong(AHEAD, retelling)
     assert Retelling(bookings, timedelta(minutes=10)).tell_overdue() == 0
+
+
+def test_delayed_event_is_given_its_whole_delay_by_a_fast_clock(
+    mongo: Database[Document], wrong: Wrong, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "OUTBOXES", (OutboxPlace(mongo.name, "things"),))
+    event = envelope("s", "t", 1, {}, datetime.now(UTC), not_before=datetime.now(UTC) + timedelta(minutes=10))
+    mongo["things"].insert_one({"_id": "one", "outbox": [event]})
+    broker = create_autospec(ConfirmingConnection, instance=True)
+    broker.publish.return_value = [Confirmed()]
+    wrong(AHEAD, relay)
+    Relay("amqp://nowhere", mongo.client, Lease(mongo["leases"], "relay")).publish_pending(broker)
+    ((message,), _), _ = broker.publish.call_args
+    assert message.exchange == delays.ENTRANCE
