@@ -39,6 +39,8 @@ def from_environment() -> dict[str, Any]:
         "JWT_ENCODE_AUDIENCE": "concert-tickets-api",
         "JWT_DECODE_AUDIENCE": "concert-tickets-api",
         "JWT_COOKIE_CSRF_PROTECT": False,  # no token is ever in a cookie
+        # Seconds that the clock of whoever issued a token may be ahead. When it expires is asked without (tokens.py).
+        "JWT_DECODE_LEEWAY": 60,
         "JWT_ACCESS_TOKEN_EXPIRES": timedelta(minutes=15),
         "JWT_REFRESH_TOKEN_EXPIRES": timedelta(days=30),
         "TRUSTED_PROXIES": _proxies(),

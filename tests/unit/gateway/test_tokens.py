@@ -1,6 +1,7 @@
 """Reading tokens: a good one is verified once, and asked each time whether it has expired."""
 
 import time
+from datetime import datetime, tzinfo
 
 import pytest
 from flask import Flask
@@ -26,6 +27,16 @@ def pair(gateway: Flask) -> tokens.TokenPair:
         return tokens.issue({"user": {"id": "u"}, "session": session})  # type: ignore[typeddict-item]
 
 
+class Clock:
+    """What PyJWT asks for the time."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+
+    def now(self, tz: tzinfo) -> datetime:
+        return datetime.fromtimestamp(self._now, tz)
+
+
 def read(gateway: Flask, token: str, scheme: str = "Bearer", refresh: bool = False) -> tokens.Claims:
     with gateway.test_request_context(headers={"Authorization": f"{scheme} {token}"}):
         return tokens.read(refresh)
@@ -39,6 +50,27 @@ def test_good_token_is_verified_once_and_expires_all_the_same(
     assert read(gateway, pair.access_token, "bEARER") == first
     assert gateway.extensions["verified"].cache_info().misses == 1
     monkeypatch.setattr("gateway.tokens.time.time", lambda: float(first.expires_at))
+    with pytest.raises(TokenExpired):
+        read(gateway, pair.access_token)
+
+
+def test_token_of_a_clock_that_is_a_little_ahead_is_good_and_expires_to_the_second(
+    gateway: Flask, pair: tokens.TokenPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another gateway, or, for the refresh token, of auth_svc."""
+    issued_at = time.time()
+    with monkeypatch.context() as patched:
+        patched.setattr("jwt.api_jwt.datetime", Clock(issued_at - 55))
+        assert read(gateway, pair.access_token).user_id == "u"
+        assert read(gateway, pair.refresh_token, refresh=True).user_id == "u"
+    gateway.extensions["verified"].cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("jwt.api_jwt.datetime", Clock(issued_at - 70))
+        with pytest.raises(NotAuthenticated):
+            read(gateway, pair.access_token)
+    in_fifteen_minutes = issued_at + 15 * 60 + 1
+    monkeypatch.setattr("jwt.api_jwt.datetime", Clock(in_fifteen_minutes))
+    monkeypatch.setattr("gateway.tokens.time.time", lambda: in_fifteen_minutes)
     with pytest.raises(TokenExpired):
         read(gateway, pair.access_token)
 
