@@ -32,6 +32,7 @@ fuzz: lint ## Look for undocumented answers with Schemathesis (FUZZ_SECONDS=300 
 	@$(bin)/python -m pytest -m long -s tests/e2e/test_fuzz.py $(ARGS)
 
 chaos: lint ## Strike a stack of its own under load and check what it promised (ARGS="--faults 100 --seed 1")
+	@local/bootstrap chaos
 	@$(bin)/python -m tests.chaos $(ARGS)
 
 bench: ## Measure speed and cost on a stack of its own (ARGS=--help tells of parts, --long and profiles)

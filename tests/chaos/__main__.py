@@ -27,7 +27,7 @@ def main(faults: int, seed: int, only: str, keep: bool) -> None:
     """Strike a stack of our own under load, and check what became of it."""
     folder, began = Path(tempfile.mkdtemp(prefix="chaos-")), time.monotonic()
     with (
-        rigged(folder / "data") as rigging,
+        rigged(folder / "data", with_clocks=True) as rigging,
         click.progressbar(length=faults, label=f"Seed {seed}", file=sys.stderr) as bar,
     ):
         done: Run = run(

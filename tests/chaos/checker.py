@@ -5,15 +5,17 @@ Holds the history against what the stores have, once all is quiet.
 seen.
 """
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from rabbitmq.topology import OUTBOXES
-from tests.chaos.history import Asked, of_body
+from tests.chaos.history import PATIENCE, Asked, of_body
 from tests.chaos.load import CLUB, FIELD, Load
 from tests.e2e.api_client import Box
 from tests.e2e.mail_folder import deliveries
@@ -22,6 +24,8 @@ from tests.polling import poll
 
 #: Seconds for all that is under way to have its effect once the load has ended.
 SETTLING = 400
+#: Seconds before its close when a booking may be told that sales have closed; for a close to be saved.
+EARLY, SAVING = 1.0, 60
 #: Mails that are under way at once, and so may be taken without a note by one fault.
 CONNECTIONS = 16
 
@@ -37,6 +41,8 @@ INVARIANTS = {
     "untold": "No event waits, and none was given up",
     "answers": "Every answer is one that was promised: no 500, and a Retry-After with each 503",
     "session": "After a logout its token is good for nothing",
+    "token": "A good token is let in, but where the gateway's clock is minutes off, or was when it was issued",
+    "closing": "Nothing is sold at its close or later, nor refused as closed before, and closes are saved",
     "audit": "make audit finds nothing",
 }
 
@@ -59,9 +65,13 @@ class Facts:
     parked: int
     may_copy: int  #: faults that may have parted a mail that was taken from the note of it
     audit: str  #: what it says, if anything is wrong
+    wrong_clock: list[tuple[float, float]]  #: from when to when the gateway's was minutes off; monotonic
+    closes: dict[str, float]  #: by concert, in seconds since 1970
+    unsaved: int  #: concerts whose close was not saved in time
+    epoch: float  #: when the monotonic clock began, in seconds since 1970
 
 
-def gather(load: Load, may_copy: int) -> Facts:
+def gather(load: Load, may_copy: int, wrong_clock: list[tuple[float, float]]) -> Facts:
     """
     Wait until all is quiet, and read.
 
@@ -77,6 +87,8 @@ def gather(load: Load, may_copy: int) -> Facts:
         outboxes = [mongo[place.database][place.collection] for place in OUTBOXES]
         unpublished = {"outbox.event_id": {"$exists": True}}
         poll(lambda: not any(outbox.find_one(unpublished) for outbox in outboxes), SETTLING, every=0.5)
+        tonight = mongo["concert_svc"]["concerts"].find({"_id": {"$in": [one["id"] for one in load.tonight]}})
+        closes = {concert["_id"]: concert["sales_close_at"].timestamp() for concert in tonight}
         audit = box.stack.audit()
         return Facts(
             asked=load.history.all(),
@@ -88,7 +100,21 @@ def gather(load: Load, may_copy: int) -> Facts:
             parked=dead_letters(box) - load.parked_before,
             may_copy=may_copy,
             audit="" if audit.returncode == 0 else audit.stdout + audit.stderr,
+            wrong_clock=wrong_clock,
+            closes=closes,
+            unsaved=_unsaved(mongo["concert_svc"]["concerts"], closes),
+            epoch=load.history.epoch,
         )
+
+
+def _unsaved(concerts: Collection[Document], closes: dict[str, float]) -> int:
+    """How many are on sale though they have closed, and stay so."""
+    now = time.time()
+    wanted = {"_id": {"$in": [one for one, at in closes.items() if at < now]}, "status": "published"}
+    deadline = time.monotonic() + SAVING
+    while (unsaved := concerts.count_documents(wanted)) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return unsaved
 
 
 def mails_of(box: Box, addresses: set[str]) -> Counter[str]:
@@ -101,6 +127,7 @@ def breaches(facts: Facts) -> Iterator[Breach]:
     yield from _of_units(facts)
     yield from _of_mails(facts)
     yield from _of_answers(facts)
+    yield from _of_closes(facts)
     if facts.unpublished or facts.parked:
         yield Breach("untold", f"{facts.unpublished} wait in outboxes, {facts.parked} are dead letters")
     if facts.audit:
@@ -174,3 +201,29 @@ def _of_answers(facts: Facts) -> Iterator[Breach]:
             yield Breach("answers", f"{asked.what}: {asked.status} {asked.body[:200]!r}")
         if asked.what == "after logout" and asked.outcome == "ok":
             yield Breach("session", f"{asked.person} was let in after a logout")
+        if asked.status == 401 and asked.token is not None and not _is_explained(asked, facts.wrong_clock):
+            yield Breach("token", f"{asked.what} of {asked.person} was refused: {asked.body[:200]!r}")
+
+
+def _is_explained(refused: Asked, wrong_clock: list[tuple[float, float]]) -> bool:
+    """It was judged while the clock was off, or issued then: too early for the right clock, or too old."""
+    assert refused.token is not None
+    if b'"session_ended"' in refused.body:  # no clock says so
+        return False
+    return any(
+        (refused.sent <= until and refused.until >= began) or began - PATIENCE <= refused.token <= until
+        for began, until in wrong_clock
+    )
+
+
+def _of_closes(facts: Facts) -> Iterator[Breach]:
+    for booking in facts.bookings:
+        closes = facts.closes.get(booking["concert_id"])
+        if closes is not None and booking["confirmed_at"].timestamp() >= closes:
+            yield Breach("closing", f"{booking['_id']} was confirmed at {booking['confirmed_at']}, after the close")
+    for asked in facts.asked:
+        closes = facts.closes.get(asked.subject or "")
+        if closes is not None and b'"sales_closed"' in asked.body and facts.epoch + asked.until < closes - EARLY:
+            yield Breach("closing", f"{asked.key} was refused {closes - facts.epoch - asked.until:.1f} s before")
+    if facts.unsaved:
+        yield Breach("closing", f"{facts.unsaved} concerts are still on sale, though they have closed")

@@ -16,6 +16,7 @@ from redis import Redis
 
 from local import checks
 from local.processes import children
+from tests.chaos.clocks import Clock
 from tests.chaos.rigging import Rigging, running
 from tests.e2e.api_client import Box
 from tests.e2e.test_messaging import everything_three_times
@@ -37,6 +38,15 @@ SERVERS = tuple(ADDRESSES)
 STILL = (0.3, 6.0)
 #: Seconds that a cable is cut.
 CUT = (0.3, 3.0)
+#: How many seconds a clock jumps: as those of two machines may differ, and as nobody's should.
+CLOCKS = {
+    "clock seconds ahead": (2, 50),
+    "clock seconds behind": (-50, -2),
+    "clock minutes ahead": (120, 1200),
+    "clock minutes behind": (-1200, -120),
+}
+#: Seconds until it is set right.
+WRONG = (1.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -73,10 +83,17 @@ def all_faults(rigging: Rigging, chance: random.Random) -> list[Fault]:
         Fault("repeat", "events", lambda: _repeat(box, chance.uniform(1, 4)), False),
         Fault("step down", "mongod", lambda: _step_down(box), False),
     ]
-    for between, cable in rigging.cables.items():
+    for between, cable in sorted(rigging.cables.items()):
         faults += [
             Fault("cut", between, lambda cable=cable: _cut(cable, chance.uniform(*CUT)), False),
             Fault("stall", between, lambda cable=cable: _stall(cable, chance.uniform(*STILL)), False),
+        ]
+    for name, clock in sorted(rigging.clocks.items()):
+        faults += [
+            Fault(
+                kind, name, lambda clock=clock, off=off: _set(clock, chance.uniform(*off), chance.uniform(*WRONG)), True
+            )
+            for kind, off in CLOCKS.items()
         ]
     return faults
 
@@ -157,6 +174,13 @@ def _stall(cable: TcpProxy, seconds: float) -> None:
     cable.clog()
     time.sleep(seconds)
     cable.mend()
+
+
+def _set(clock: Clock, off: float, seconds: float) -> None:
+    """It jumps, and jumps back."""
+    clock.set(off)
+    time.sleep(seconds)
+    clock.set(0)
 
 
 def _alarm(box: Box, seconds: float) -> None:

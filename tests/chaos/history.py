@@ -22,12 +22,13 @@ class Asked:
     what: str  #: book, hold, book hold, cancel, read, ...
     person: str  #: the id of whoever asked
     key: str | None  #: of a booking
-    subject: str | None  #: the booking that it is about, where that is known
+    subject: str | None  #: the booking, or the concert, that it is about, where that is known
     sent: float
     took: float
     status: int | None  #: None: there was no answer
     body: bytes
     retry_after: bool
+    token: float | None = None  #: when the token that it came with was asked for, where it ought to be good
 
     @property
     def outcome(self) -> Outcome:
@@ -44,6 +45,7 @@ class History:
     """All that was asked, by many threads at once."""
 
     def __init__(self) -> None:
+        self.epoch = time.time() - time.monotonic()  #: in seconds since 1970, by the servers' clock
         self._asked: list[Asked] = []
         self._lock = threading.Lock()
 
@@ -54,6 +56,7 @@ class History:
         ask: Callable[[], httpx.Response],
         key: str | None = None,
         subject: str | None = None,
+        token: float | None = None,
     ) -> Asked:
         """Ask, and remember what came of it."""
         sent = time.monotonic()
@@ -63,7 +66,7 @@ class History:
             status, body, retry_after = answer.status_code, answer.content, "Retry-After" in answer.headers
         except httpx.TransportError:
             pass
-        asked = Asked(what, person, key, subject, sent, time.monotonic() - sent, status, body, retry_after)
+        asked = Asked(what, person, key, subject, sent, time.monotonic() - sent, status, body, retry_after, token)
         with self._lock:
             self._asked.append(asked)
         return asked

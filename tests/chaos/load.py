@@ -1,4 +1,9 @@
-"""Buyers at work: they book, hold, cancel, read, log out, each request insisted on as a good client does."""
+"""
+Buyers at work: they book, hold, cancel, read, log out, each request insisted on as a good client does.
+
+Beside what is on sale for long there is always a concert whose sales close soon, so that sales close in the middle of
+whatever happens.
+"""
 
 import itertools
 import random
@@ -7,15 +12,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from tests.chaos.history import PATIENCE, Asked, History, of_body
-from tests.e2e.api_client import PASSWORD, Box, Person
+from tests.e2e.api_client import PASSWORD, Box, Person, starts_in
 from tests.e2e.test_kills import dead_letters
 
 #: Places in the field, which never sells out, and in the club, which has sold out soon, and again after each cancel.
 FIELD, CLUB = 100_000, 25
+#: Concerts whose sales close during a run, one after the other; the seconds between them.
+CLOSING, EVERY = 12, 40
 #: Times that a request without a certain answer is sent again with the same key.
 INSISTING = 40
 
@@ -29,7 +37,12 @@ class Load:
         organiser = box.organiser()
         self.field = box.on_sale(organiser, FIELD, max_tickets_per_user=100)["id"]
         self.club = box.on_sale(organiser, CLUB, max_tickets_per_user=100)["id"]
+        self.tonight = [
+            box.on_sale(organiser, FIELD, max_tickets_per_user=100, starts_at=starts_in(seconds=EVERY * (1 + number)))
+            for number in range(CLOSING)
+        ]
         self.people = [[box.register() for _ in range(people)] for _ in range(threads)]
+        self._logged_in = {person.id: time.monotonic() for person in self.everybody}
         self._seeds = [seed * 1000 + number for number in range(threads)]
         self._over = threading.Event()
 
@@ -60,8 +73,11 @@ class Load:
             while not self._over.wait(pause):
                 person = chance.choice(ours)
                 deed = chance.choices(
-                    [self._book, self._book_in_the_club, self._hold_and_book, self._cancel, self._read, self._log_out],
-                    [50, 20, 10, 10, 8, 2],
+                    [
+                        *(self._book, self._book_in_the_club, self._book_tonight, self._hold_and_book),
+                        *(self._cancel, self._read, self._log_out),
+                    ],
+                    [35, 20, 15, 10, 10, 8, 2],
                 )[0]
                 deed(person, mine, chance)
 
@@ -74,12 +90,26 @@ class Load:
         subject: str | None = None,
     ) -> Asked:
         for _ in range(INSISTING):
-            asked = self.history.note(what, person.id, ask, key, subject)
-            if asked.status == 401:  # the token was too old, or its session was lost with Redis
-                person.access_token = of_body(self._log_in(person), "access_token") or person.access_token
-            elif asked.outcome != "unknown":
+            asked = self._ask(what, person, ask, key, subject)
+            if asked.outcome != "unknown" and asked.status != 401:
                 break
             time.sleep(0.2)
+        return asked
+
+    def _ask(
+        self,
+        what: str,
+        person: Person,
+        ask: Callable[[], httpx.Response],
+        key: str | None = None,
+        subject: str | None = None,
+    ) -> Asked:
+        """Whoever's token is refused logs in again. When that may be, the checker says."""
+        asked = self.history.note(what, person.id, ask, key, subject, self._logged_in[person.id])
+        if asked.status == 401:
+            login = self._log_in(person)
+            if login.outcome == "ok":
+                person.access_token, self._logged_in[person.id] = of_body(login, "access_token"), login.sent
         return asked
 
     def _log_in(self, person: Person) -> Asked:
@@ -92,13 +122,20 @@ class Load:
     def _book_in_the_club(self, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
         self._book_at(self.club, person, mine, chance)
 
+    def _book_tonight(self, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
+        """What closes next, and still a little afterwards."""
+        now = datetime.now(UTC) - timedelta(seconds=EVERY / 5)
+        soon = [concert for concert in self.tonight if datetime.fromisoformat(concert["sales_close_at"]) > now]
+        self._book_at(soon[0]["id"] if soon else self.field, person, mine, chance)
+
     def _book_at(self, concert_id: str, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
         key, quantity = str(uuid.uuid4()), chance.choice((1, 1, 2))
-        asked = self._insist("book", person, lambda: person.book(concert_id, quantity, key=key), key)
+        asked = self._insist("book", person, lambda: person.book(concert_id, quantity, key=key), key, concert_id)
         self._keep(asked, person, mine)
 
     def _hold_and_book(self, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
-        held = self.history.note("hold", person.id, lambda: person.hold(chance.choice((self.field, self.club))))
+        where = chance.choice((self.field, self.club))
+        held = self._ask("hold", person, lambda: person.hold(where))
         if held.outcome != "ok":
             return
         key, hold_id = str(uuid.uuid4()), of_body(held, "id")
@@ -117,7 +154,7 @@ class Load:
 
     def _read(self, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
         path = chance.choice((f"/v1/concerts/{self.club}/availability", "/v1/bookings", "/v1/me", "/v1/concerts"))
-        self.history.note("read", person.id, lambda: person.get(path))
+        self._ask("read", person, lambda: person.get(path))
 
     def _log_out(self, person: Person, mine: list[tuple[Person, str]], chance: random.Random) -> None:
         """With a session of its own; its token is worth nothing afterwards."""
@@ -126,7 +163,11 @@ class Load:
             return
         token = of_body(login, "access_token")
         headers = {"Authorization": f"Bearer {token}"}
-        out = self._insist("log out", person, lambda: person.api.post("/v1/auth/logout", headers=headers))
+        for _ in range(INSISTING):
+            out = self.history.note("log out", person.id, lambda: person.api.post("/v1/auth/logout", headers=headers))
+            if out.outcome != "unknown":
+                break
+            time.sleep(0.2)
         if out.outcome == "ok":
             for _ in range(2):
                 self.history.note("after logout", person.id, lambda: person.api.get("/v1/me", headers=headers))

@@ -1,5 +1,6 @@
 """
-A running stack made ready for what a nemesis does: each way from a process of ours to a server is a cable of its own.
+A running stack made ready for what a nemesis does: each way from a process of ours to a server is a cable of its own,
+and each process has a clock of its own.
 
 Nothing of the platform knows of it. Each process is told other addresses than before, by the file that its supervisor
 starts it from, and is started once more.
@@ -17,6 +18,7 @@ from local import private_files
 from local.supervisor import Supervisor
 from rabbitmq.names import PROGRAMS
 from tests import local_stack
+from tests.chaos.clocks import Clock
 from tests.e2e.api_client import Box
 from tests.local_stack import LocalStack
 from tests.polling import poll
@@ -38,6 +40,7 @@ STARTING = 60
 class Rigging:
     box: Box
     cables: dict[str, TcpProxy]  #: by what they lie between, `relay to mongod`
+    clocks: dict[str, Clock]  #: by process
 
 
 def running(box: Box) -> dict[str, int]:
@@ -46,18 +49,22 @@ def running(box: Box) -> dict[str, int]:
 
 
 @contextmanager
-def rigged(data_dir: Path) -> Iterator[Rigging]:
-    """A stack of its own, with a cable between each of our processes and each server, for the time of the block."""
+def rigged(data_dir: Path, with_clocks: bool) -> Iterator[Rigging]:
+    """
+    A stack of its own for the time of the block, with a cable between each of our processes and each server.
+
+    *with_clocks* needs libfaketime (`local/bootstrap chaos` installs it).
+    """
     with ExitStack() as laid:
         stack = local_stack.start(data_dir)
         try:
-            yield _rig(stack, laid)
+            yield _rig(stack, laid, with_clocks)
         finally:
             stack.stop()
 
 
-def _rig(stack: LocalStack, laid: ExitStack) -> Rigging:
-    box, cables, processes = Box(stack), {}, []
+def _rig(stack: LocalStack, laid: ExitStack, with_clocks: bool) -> Rigging:
+    rigging, processes = Rigging(Box(stack), {}, {}), []
     for program in PROGRAMS:
         file = stack.data_dir / "supervisor" / f"{program}.json"
         start = json.loads(file.read_text())
@@ -66,11 +73,14 @@ def _rig(stack: LocalStack, laid: ExitStack) -> Rigging:
             processes.append(process)
             for variable in SERVERS.keys() & environment.keys():
                 cable = laid.enter_context(proxy(environment[variable]))
-                cables[f"{process} to {SERVERS[variable]}"] = cable
+                rigging.cables[f"{process} to {SERVERS[variable]}"] = cable
                 environment[variable] = _stays(cable.uri)
+            if with_clocks:
+                rigging.clocks[process] = clock = Clock(stack.data_dir / "clocks" / process)
+                environment.update(clock.environment(environment))
         private_files.write(file, json.dumps(start))
-    _start_again(box, processes)
-    return Rigging(box, dict(sorted(cables.items())))
+    _start_again(rigging.box, processes)
+    return rigging
 
 
 def _stays(uri: str) -> str:

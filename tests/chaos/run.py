@@ -14,6 +14,8 @@ from tests.chaos.rigging import Rigging
 PAUSE = 0.15
 #: Between a mail that is taken and the note of it stand who sends, who takes, and who keeps the note.
 MAY_COPY = ("mailer_svc", "smtp", "mongod", "mailer_svc to smtp", "mailer_svc to mongod")
+#: Faults that make the gateway refuse good tokens: it is its clock that says whether they are good.
+REFUSES_TOKENS = ("clock minutes ahead gateway", "clock minutes behind gateway")
 
 
 def run(
@@ -52,5 +54,9 @@ def under_fire(
 
 def judged(load: Load, struck: list[Struck]) -> Run:
     """What became of it, once all is quiet."""
-    facts = gather(load, may_copy=sum(one.fault.target in MAY_COPY for one in struck))
+    facts = gather(
+        load,
+        may_copy=sum(one.fault.target in MAY_COPY for one in struck),
+        wrong_clock=[(one.began, one.began + one.lasted) for one in struck if one.fault.name in REFUSES_TOKENS],
+    )
     return Run(struck, facts, list(breaches(facts)))

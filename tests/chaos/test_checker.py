@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -21,7 +22,7 @@ def asked(what: str, key: str | None = None, status: int | None = 201, **more: o
 def booking(key: str, unit: int, status: str = "confirmed") -> dict[str, object]:
     claims = [f"unit:standing:{unit}", f"buyer:ada:{unit}"]
     common = {"user_id": "ada", "idempotency_key": key, "concert_id": "c", "tickets": [{}], "claims": claims}
-    return {"_id": f"b-{key}", "status": status, **common}
+    return {"_id": f"b-{key}", "status": status, "confirmed_at": datetime.fromtimestamp(1000, UTC), **common}
 
 
 def mail(booking_id: str, number: int = 0) -> dict[str, object]:
@@ -42,6 +43,9 @@ def facts() -> Facts:
             asked("cancel", None, 200, subject="b-3"),
             asked("after logout", None, 401),
             asked("read", None, 503),
+            asked("book", "6", 409, subject="t", sent=10.0, says={"code": "sales_closed"}),
+            asked("read", None, 401, token=19.0, sent=20.0, says={"code": "token_expired"}),
+            asked("read", None, 401, token=21.0, sent=30.0, says={"code": "not_authenticated"}),
         ],
         bookings=[booking("1", 1), booking("2", 2), booking("3", 1, "cancelled")],
         confirmations=[mail("b-1"), mail("b-2"), mail("b-3")],
@@ -51,6 +55,10 @@ def facts() -> Facts:
         parked=0,
         may_copy=0,
         audit="",
+        wrong_clock=[(19.5, 22.0)],
+        closes={"t": 1010.5},
+        unsaved=0,
+        epoch=1000.0,
     )
 
 
@@ -139,6 +147,26 @@ def breach_an_invariant(facts: Facts) -> None:
     facts.audit = "BREACH"
 
 
+def refuse_a_good_token(facts: Facts) -> None:
+    facts.asked.append(asked("read", None, 401, token=25.0, sent=30.0, says={"code": "token_expired"}))
+
+
+def forget_a_session(facts: Facts) -> None:
+    facts.asked.append(asked("read", None, 401, token=19.0, sent=20.0, says={"code": "session_ended"}))
+
+
+def sell_too_late(facts: Facts) -> None:
+    facts.closes["c"] = 1000.0
+
+
+def close_too_early(facts: Facts) -> None:
+    facts.closes["t"] = 1012.0
+
+
+def leave_one_open(facts: Facts) -> None:
+    facts.unsaved = 1
+
+
 DOCTORED: dict[Callable[[Facts], None], str] = {
     lose_one: "lost",
     store_another: "lost",
@@ -159,6 +187,11 @@ DOCTORED: dict[Callable[[Facts], None], str] = {
     fail_badly: "answers",
     say_not_when: "answers",
     let_in: "session",
+    refuse_a_good_token: "token",
+    forget_a_session: "token",
+    sell_too_late: "closing",
+    close_too_early: "closing",
+    leave_one_open: "closing",
     breach_an_invariant: "audit",
 }
 

@@ -49,6 +49,13 @@ def test_what_is_missing_is_named_where_it_cannot_be_installed(clone: Path) -> N
     assert not (clone / ".venv").exists()
 
 
+def test_what_strikes_needs_what_tests_need(clone: Path) -> None:
+    told = bootstrap(clone, "chaos")
+    assert told.returncode == 1
+    assert "redis-server" in told.stderr
+    assert "chromium" not in told.stderr
+
+
 def test_servers_that_are_given_are_not_missing(clone: Path) -> None:
     given = dict.fromkeys(("AMQP_URI", "REDIS_URL", "SESSION_REDIS_URL", "MONGO_URI"), "given")
     # Gets as far as making the virtual environment, with a Python that knows nothing else.
