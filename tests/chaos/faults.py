@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pika
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from redis import Redis
 
 from local import checks
 from local.processes import children
+from rabbitmq.names import rpc_queue
+from rabbitmq.topology import SUBSCRIPTIONS
 from tests.chaos.clocks import Clock
 from tests.chaos.rigging import Rigging, running
 from tests.e2e.api_client import Box
@@ -36,6 +39,10 @@ ADDRESSES = {
 SERVERS = tuple(ADDRESSES)
 #: Seconds that something stands still: shorter and longer than the relay's lease (3 s) and a request (4 s).
 STILL = (0.3, 6.0)
+EVENTS = sorted({subscription.queue for subscription in SUBSCRIPTIONS})
+CALLED = ("auth_svc", "concert_svc", "booking_svc")
+#: Messages of a queue that are held back at once.
+HELD_BACK = 5
 #: Seconds that a cable is cut.
 CUT = (0.3, 3.0)
 #: How many seconds a clock jumps: as those of two machines may differ, and as nobody's should.
@@ -81,6 +88,16 @@ def all_faults(rigging: Rigging, chance: random.Random) -> list[Fault]:
         Fault("cut", "rabbitmq", lambda: _close_connections(box), False),
         Fault("refuse", "rabbitmq", lambda: _alarm(box, chance.uniform(1, 4)), False),
         Fault("repeat", "events", lambda: _repeat(box, chance.uniform(1, 4)), False),
+        Fault("delay", "events", lambda: _hold_back(box, EVENTS, chance.uniform(*STILL)), False),
+        *(
+            Fault(
+                "delay",
+                f"requests to {name}",
+                lambda name=name: _hold_back(box, [rpc_queue(name)], chance.uniform(*STILL)),
+                False,
+            )
+            for name in CALLED
+        ),
         Fault("step down", "mongod", lambda: _step_down(box), False),
     ]
     for between, cable in sorted(rigging.cables.items()):
@@ -195,6 +212,20 @@ def _repeat(box: Box, seconds: float) -> None:
         while time.monotonic() < until:
             again()
             time.sleep(0.05)
+
+
+def _hold_back(box: Box, queues: list[str], seconds: float) -> None:
+    """The first few messages come so much later, those behind them overtake them; each is delivered a second time."""
+    connection = pika.BlockingConnection(pika.URLParameters(box.stack.amqp_uri))
+    channel = connection.channel()
+    channel.basic_qos(prefetch_count=HELD_BACK)
+    for queue in queues:
+        channel.basic_consume(queue, lambda *_: None, arguments={"x-priority": 10})  # before whom they are meant for
+    connection.process_data_events(time_limit=0)
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        connection.process_data_events(time_limit=left)
+    connection.close()  # what was not acknowledged goes back
 
 
 def _step_down(box: Box) -> None:
