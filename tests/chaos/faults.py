@@ -49,8 +49,8 @@ CUT = (0.3, 3.0)
 CLOCKS = {
     "clock seconds ahead": (2, 50),
     "clock seconds behind": (-50, -2),
-    "clock minutes ahead": (120, 1200),
-    "clock minutes behind": (-1200, -120),
+    "clock minutes ahead": (120, 2400),
+    "clock minutes behind": (-2400, -120),
 }
 #: Seconds until it is set right.
 WRONG = (1.0, 6.0)
