@@ -46,8 +46,7 @@ class FakeBookings:
         return self._find(booking_id)
 
     def of_user(self, user_id: str, booking_id: str) -> BookingDocument:
-        self._look()
-        found = self._find(booking_id)
+        found = self.find(booking_id)
         if found is None or found["user_id"] != user_id:
             raise BookingNotFound(booking_id)
         return found
