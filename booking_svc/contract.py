@@ -369,6 +369,18 @@ class BookingService(Protocol):
         """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 
 
+#: A function of the inventory's Redis; its key is a concert's `{concert_id}`, its arguments a ticket type and how many.
+#: It answers with the refusal that `hold_tickets` with a new key would meet at that moment, and its argument, if it is
+#: `concert_cancelled`, `not_on_sale_yet`, `sales_closed` or `sold_out`. Any other answer: only `hold_tickets` can tell.
+REFUSE_HOLD = "refuse_hold"
+#: What the gateway's user of that Redis may do: call it, and read what it reads.
+GATEWAY_MAY = (
+    *("resetchannels", "+fcall_ro", "+time", "+info", "%R~{*}"),
+    *("(+hget +hmget %R~{*}:terms)", "(+get %R~{*}:counting)", "(+exists %R~{*}:*)", "(+hlen %R~{*}:holds)"),
+    *("(+zcard +zcount %R~{*}:expiries)", "(+bitcount %R~{*}:taken:*)"),
+)
+
+
 class Refusal(Exception):
     """The request was fine, the state says no."""
 

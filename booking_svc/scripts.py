@@ -5,6 +5,7 @@ Each script works on one concert, whose keys share a hash slot; lua/inventory.lu
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.commands.core import Script
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
 from booking_svc.contract import (
+    REFUSE_HOLD,
     CapacityBelowSold,
     ConcertCancelled,
     HoldExpired,
@@ -31,9 +33,17 @@ from booking_svc.contract import (
 from booking_svc.offer import Taken, Unit
 from rabbitmq.group_commit import GroupCommit
 
+log = logging.getLogger(__name__)
+
 LUA = Path(__file__).parent / "lua"
 #: What stands in front of each script.
 SHARED = ("inventory", "best_seats")
+#: What others may run by its name. Redis keeps functions, unlike scripts, and lets who may only call them load none.
+FUNCTION = """#!lua name=inventory
+redis.register_function{{function_name = '{name}', flags = {{'no-writes'}}, callback = function(KEYS, ARGV)
+{text}
+end}}
+"""
 REFUSALS: dict[bytes, type[Refusal]] = {
     b"concert_cancelled": ConcertCancelled,
     b"not_on_sale_yet": NotOnSaleYet,
@@ -125,6 +135,8 @@ class Scripts:
         files = {path.stem: path.read_text() for path in LUA.glob("*.lua")}
         shared = "".join(files.pop(name) for name in SHARED)
         self._scripts = {name: redis.register_script(shared + text) for name, text in files.items()}
+        self._function = FUNCTION.format(name=REFUSE_HOLD, text=shared + files[REFUSE_HOLD])
+        self._has_published = False
         self._group = GroupCommit(self._run_all)
 
     def run(self, name: str, concert_id: str, *arguments: Any) -> list[Any]:
@@ -160,6 +172,8 @@ class Scripts:
                 self.redis.script_load(script.script)
             for number, answer in zip(unknown, self._send([runs[number] for number in unknown]), strict=True):
                 answers[number] = answer
+        if unknown or not self._has_published:  # an older version of ourselves may have published another
+            self._publish()
         return answers
 
     def _send(self, runs: Sequence[_Run]) -> list[Any]:
@@ -167,3 +181,13 @@ class Scripts:
             for script, key, arguments in runs:
                 pipe.evalsha(script.sha, 1, key, *arguments)
             return pipe.execute(raise_on_error=False)
+
+    def _publish(self) -> None:
+        """Let others call what they may. What we do ourselves does not depend on it."""
+        try:
+            self.redis.function_load(self._function, replace=True)
+        except ResponseError as error:
+            log.warning("nobody but us can ask the inventory: %s", error)
+        except RedisError:
+            return  # the next one publishes it
+        self._has_published = True

@@ -11,6 +11,7 @@ from gateway import (
     denials,
     errors,
     headers,
+    inventory,
     limits,
     metrics,
     negotiation,
@@ -64,6 +65,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.extensions["rpc"] = client
     app.extensions["services"] = services.connect(client)
     app.extensions["seat_maps"] = SeatMaps()
+    app.extensions["inventory"] = inventory.Inventory(app.config["GATEWAY_REDIS_URL"])
     app.extensions["sessions"] = sessions.connect(app.config["SESSION_REDIS_URL"])
 
     tokens.register(app)

@@ -29,6 +29,8 @@ def from_environment() -> dict[str, Any]:
     return {
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),
+        # Without it booking_svc is asked for each hold.
+        "GATEWAY_REDIS_URL": os.environ.get("GATEWAY_REDIS_URL") or None,
         "MAX_CONTENT_LENGTH": LARGEST_BODY,
         "CORS_ORIGINS": _origins(),
         "JWT_SECRET_KEYS": _keys(),

@@ -24,6 +24,11 @@ def key_header(required: bool, description: str) -> dict[str, Any]:
     }
 
 
+def has_key() -> bool:
+    """Whether the request has a key of its own."""
+    return bool(request.headers.get("Idempotency-Key"))
+
+
 def required_key() -> str:
     """
     The request's key.
@@ -41,4 +46,4 @@ def required_key() -> str:
 
 def key_or_new() -> str:
     """The request's key; a new one without, under which at least this gateway's call may be repeated."""
-    return required_key() if request.headers.get("Idempotency-Key") else uuid.uuid4().hex
+    return required_key() if has_key() else uuid.uuid4().hex

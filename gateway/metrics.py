@@ -14,6 +14,7 @@ request_seconds = Histogram(
     "http_request_seconds", "From a request to its answer.", ["method", "route"], buckets=SECONDS
 )
 refusals = Counter("http_refusals", "Requests that were not carried out, by the code of the problem.", ["code"])
+refused_early = Counter("holds_refused_early", "Holds refused without a call of booking_svc, by the code.", ["code"])
 #: *line* is operations, accounts or rest.
 waiting_seconds = Histogram(
     "http_waiting_seconds", "From when a request is here until a thread takes it.", ["line"], buckets=SECONDS

@@ -34,7 +34,10 @@ class Program:
 #: What each program needs to know, and nothing beyond it: a service that is taken over
 #: holds no secret of another.
 NEEDS: Mapping[str, tuple[str, ...]] = {
-    "gateway": ("HOST", "PORT", "SESSION_REDIS_URL", "JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY"),
+    "gateway": (
+        *("HOST", "PORT", "SESSION_REDIS_URL", "GATEWAY_REDIS_URL"),
+        *("JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY"),
+    ),
     "auth_svc": ("MONGO_URI", "SESSION_REDIS_URL", "ADMIN_EMAIL", "ADMIN_PASSWORD"),
     "concert_svc": ("MONGO_URI",),
     "booking_svc": ("MONGO_URI", "REDIS_URL"),

@@ -17,6 +17,7 @@ LENGTHS = {
     "JWT_PREVIOUS_SECRET_KEY": 32,
     **{password_variable(user): 24 for user in USERS},
     "REDIS_PASSWORD": 24,
+    "REDIS_GATEWAY_PASSWORD": 24,
     "SESSION_REDIS_PASSWORD": 24,
     "TICKET_SIGNING_KEY": 32,  # of an Ed25519 key its seed
 }

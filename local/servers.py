@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from booking_svc.contract import GATEWAY_MAY
 from local import private_files, rabbitmq_home, replica_set
 from local.checks import CHECKS
 from local.programs import Program, python_environment
@@ -69,6 +70,16 @@ class PrivateServers:
             return {program: self._amqp_uri(program) for program in PROGRAMS}
         return {program: said.get(f"{program.upper()}_AMQP_URI", given) for program in PROGRAMS}
 
+    def gateway_redis_url(self) -> str:
+        """
+        The inventory's address for the gateway, with a user who may do next to nothing.
+
+        Of a Redis that is given: what the variable GATEWAY_REDIS_URL says, or else none. The gateway can do without.
+        """
+        if "REDIS_URL" in self.settings.given:
+            return self.settings.environment.get("GATEWAY_REDIS_URL", "")
+        return f"redis://gateway:{self.secrets['REDIS_GATEWAY_PASSWORD']}@127.0.0.1:{self.ports['redis']}/0"
+
     def _amqp_uri(self, user: str) -> str:
         return f"amqp://{user}:{self.secrets[users.password_variable(user)]}@127.0.0.1:{self.ports['rabbitmq']}/"
 
@@ -86,7 +97,7 @@ class PrivateServers:
         """
         makers = {
             "AMQP_URI": self._rabbitmq,
-            "REDIS_URL": lambda: [self._redis("redis", "REDIS_PASSWORD")],
+            "REDIS_URL": lambda: [self._redis("redis", "REDIS_PASSWORD", self._gateway())],
             "SESSION_REDIS_URL": lambda: [self._redis("redis-sessions", "SESSION_REDIS_PASSWORD")],
             "MONGO_URI": self._mongod,
             "SMTP_URL": self._smtp,
@@ -149,10 +160,14 @@ class PrivateServers:
         private_files.write(folder / "2-topology.json", (ROOT / "rabbitmq" / "definitions.json").read_text())
         return folder
 
-    def _redis(self, name: str, password: str) -> Program:
+    def _gateway(self) -> str:
+        """The inventory's user `gateway`."""
+        return " ".join(("user gateway on", f">{self.secrets['REDIS_GATEWAY_PASSWORD']}", *GATEWAY_MAY))
+
+    def _redis(self, name: str, password: str, *more: str) -> Program:
         home = self._folder(name)
         config = home / "redis.conf"
-        private_files.write(config, redis_conf(home, self.ports[name], self.secrets[password]))
+        private_files.write(config, redis_conf(home, self.ports[name], self.secrets[password], *more))
         command = [_installed("redis-server"), str(config)]
         return Program(name, command, self.settings.passed_on, stop_seconds=5)
 
@@ -200,8 +215,8 @@ def rabbitmq_conf(ports: Mapping[str, int], definitions: Path) -> str:
     )
 
 
-def redis_conf(home: Path, port: int, password: str) -> str:
-    """Redis' configuration: every write in the append-only file, nothing ever evicted."""
+def redis_conf(home: Path, port: int, password: str, *more: str) -> str:
+    """Redis' configuration: every write in the append-only file, nothing ever evicted; and what else there is."""
     return "\n".join(
         [
             f"port {port}",
@@ -213,6 +228,7 @@ def redis_conf(home: Path, port: int, password: str) -> str:
             "appendfsync everysec",
             'save ""',
             "maxmemory-policy noeviction",
+            *more,
             "",
         ]
     )

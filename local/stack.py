@@ -83,6 +83,7 @@ def _facts(settings: Settings, secret: Secrets, servers: PrivateServers) -> dict
         "PORT": str(settings.port),
         "DATA_DIR": str(settings.data_dir),
         **servers.addresses(),
+        "GATEWAY_REDIS_URL": servers.gateway_redis_url(),
         **{
             name: secret[name]
             for name in (

@@ -33,6 +33,7 @@ LASTS = "5"
 NOT_OURS = {
     *ADDRESSES,
     *(f"{program.upper()}_AMQP_URI" for program in PROGRAMS),
+    "GATEWAY_REDIS_URL",
     *("HOST", "PORT", "BOOKING_PROCESSES", "DATA_DIR", "ADMIN_EMAIL", "ADMIN_PASSWORD", "JWT_SECRET_KEY"),
     *(set(PASSED_ON) - {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"}),
     *("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"),
@@ -50,6 +51,7 @@ class LocalStack:
     api_url = property(lambda self: self.values["API_URL"])
     amqp_uri = property(lambda self: self.values["AMQP_URI"])
     redis_url = property(lambda self: self.values["REDIS_URL"])
+    gateway_redis_url = property(lambda self: self.values["GATEWAY_REDIS_URL"])
     session_redis_url = property(lambda self: self.values["SESSION_REDIS_URL"])
     mongo_uri = property(lambda self: self.values["MONGO_URI"])
     smtp_url = property(lambda self: self.values["SMTP_URL"])

@@ -13,8 +13,7 @@ for field, value in pairs(fields) do
   local code = string.match(field, '^type:(.+)$')
   if code then
     local offered = cjson.decode(value)
-    local left = offered.bound + 1 - redis.call('BITCOUNT', taken_key(code))
-    answer.types[code] = { offered.capacity, math.max(0, left) }
+    answer.types[code] = { offered.capacity, math.max(0, left_of(code, offered.bound)) }
   end
 end
 return { 'availability', cjson.encode(answer) }

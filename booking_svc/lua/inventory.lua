@@ -60,6 +60,9 @@ local function owner_of(code, number)
   return redis.call('GETRANGE', owners_key(code), number * 8, number * 8 + 7)
 end
 
+-- How many of the type can still be had. Fewer than none, where more are taken than there are by now.
+local function left_of(code, bound) return bound + 1 - redis.call('BITCOUNT', taken_key(code)) end
+
 local function own(code, number, mark)
   local keys = redis.call('EXISTS', taken_key(code), rows_key(code))
   if keys == 0 then return end -- the terms do not offer this type any more
@@ -194,13 +197,15 @@ local function free_expired(now)
   if #expired == AT_A_LOOK then return { 'again' } end
 end
 
--- Begins every script that asks. An answer: the script cannot go on before its caller has seen to that.
-local function look(now)
+-- An answer, if the concert is to be counted before anybody is told anything.
+local function unready(now)
   if not is_loaded() then return { 'not_loaded' } end
   local settle = redis.call('HGET', TERMS, 'settle_at')
   if settle and now >= tonumber(settle) and not is_counting() then return { 'count_due' } end
-  return free_expired(now)
 end
+
+-- Begins every script that asks. An answer: the script cannot go on before its caller has seen to that.
+local function look(now) return unready(now) or free_expired(now) end
 
 -- A refusal, if nothing is sold now.
 local function outside_sales(now)

@@ -34,7 +34,7 @@ for _, want in ipairs(request.wanted) do
     end
     named[number] = true
   end
-  if #unavailable == 0 and redis.call('BITCOUNT', taken_key(code)) - 1 + #seats + quantity > offered.bound then
+  if #unavailable == 0 and left_of(code, offered.bound) < #seats + quantity then
     return deny(now, { 'sold_out', code })
   end
   wanted = wanted + #seats + quantity

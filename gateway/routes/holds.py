@@ -1,12 +1,15 @@
 """Holding tickets for a while, to book them in peace."""
 
+from contextlib import nullcontext
 from typing import Any
+
+from flask import current_app
 
 from booking_svc.contract import Hold
 from gateway import schemas
 from gateway.access import signed_in
 from gateway.blueprint import Blueprint
-from gateway.idempotency import key_header, key_or_new
+from gateway.idempotency import has_key, key_header, key_or_new
 from gateway.services import services
 from gateway.sessions import identity
 
@@ -22,7 +25,9 @@ KEY_HEADER = key_header(False, "A random text. A request repeated with the same 
 @signed_in()
 def hold_tickets(body: dict[str, Any]) -> Any:
     """Keep all of the items for you for ten minutes, or nothing."""
-    hold = services().booking.hold_tickets(user_id=identity().user_id, idempotency_key=key_or_new(), **body)
+    key, inventory = key_or_new(), current_app.extensions["inventory"]
+    with nullcontext() if has_key() else inventory.spares(**body):
+        hold = services().booking.hold_tickets(user_id=identity().user_id, idempotency_key=key, **body)
     return hold, {"Location": f"/v1/holds/{hold['id']}"}
 
 

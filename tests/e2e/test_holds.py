@@ -1,12 +1,16 @@
 """Holding tickets and seats, and booking what is held."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.api_client import Box, Person, problem, starts_in
+from tests.e2e.test_metrics import counted
+from tests.polling import poll
 
 SEATED = {
     "code": "stalls",
@@ -192,6 +196,67 @@ def test_limit_is_across_holds_and_bookings(box: Box, concert: str) -> None:
     assert hold(buyer, concert, quantity("standing", 1)).status_code == 201
     assert book(buyer, made["id"]).status_code == 201  # what is held counts once
     assert problem(buyer.book(concert, 1)) == (409, "limit_reached")
+
+
+def sold_out(box: Box, organiser: Person) -> str:
+    concert = str(box.on_sale(organiser, capacity=1)["id"])
+    assert hold(box.register(), concert, quantity("standing", 1)).status_code == 201
+    return concert
+
+
+def sales_closed(box: Box, organiser: Person) -> str:
+    concert, buyer = str(box.on_sale(organiser, starts_at=starts_in(seconds=12))["id"]), box.register()
+    poll(lambda: problem(hold(buyer, concert, quantity("standing", 100))) == (409, "sales_closed"), 10, every=0.1)
+    return concert
+
+
+def not_on_sale_yet(box: Box, organiser: Person) -> str:
+    return str(box.on_sale(organiser, sales_open_at=starts_in(hours=1))["id"])
+
+
+def concert_cancelled(box: Box, organiser: Person) -> str:
+    concert = str(box.on_sale(organiser)["id"])
+    assert organiser.post(f"/v1/concerts/{concert}/cancel").status_code == 200
+    return concert
+
+
+@pytest.mark.parametrize("refused", [sold_out, sales_closed, not_on_sale_yet, concert_cancelled])
+def test_refusal_that_the_gateway_is_certain_of_reads_as_if_booking_svc_had_been_asked(
+    box: Box, organiser: Person, refused: Callable[[Box, Person], str]
+) -> None:
+    code, concert, buyer = refused.__name__, refused(box, organiser), box.register()
+    body = {"concert_id": concert, "items": [quantity("standing", 1)]}
+
+    def ask(**headers: str) -> httpx.Response:
+        return buyer.post("/v1/holds", body, {"X-Request-ID": "one", **headers})
+
+    def early() -> httpx.Response | None:
+        before = counted(box, "holds_refused_early_total", code=code)
+        answer = ask()
+        assert problem(answer) == (409, code)
+        return answer if counted(box, "holds_refused_early_total", code=code) > before else None
+
+    looked_up = poll(early, seconds=20)  # each process of the gateway asks once
+    refusals = counted(box, "holds_refused_early_total", code=code)
+    asked = ask(**{"Idempotency-Key": str(uuid.uuid4())})
+    assert counted(box, "holds_refused_early_total", code=code) == refusals
+    assert looked_up.content == asked.content
+    for answer in (looked_up, asked):
+        del answer.headers["Date"]
+    assert looked_up.headers == asked.headers
+
+
+def test_ticket_that_comes_back_is_not_refused(box: Box, organiser: Person) -> None:
+    concert = str(box.on_sale(organiser, capacity=1)["id"])
+    ada, ben = box.register(), box.register()
+    for _ in range(5):
+        held = hold(ada, concert, quantity("standing", 1)).json()
+        for _ in range(4):
+            assert problem(hold(ben, concert, quantity("standing", 1))) == (409, "sold_out")
+        assert ada.delete(f"/v1/holds/{held['id']}").status_code == 204
+        given = hold(ben, concert, quantity("standing", 1))
+        assert given.status_code == 201
+        assert ben.delete(f"/v1/holds/{given.json()['id']}").status_code == 204
 
 
 def test_hold_lasts_no_longer_than_sales(box: Box, organiser: Person) -> None:

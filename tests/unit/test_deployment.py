@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from booking_svc.contract import GATEWAY_MAY
 from rabbitmq.users import USERS, definitions, password_variable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,6 +293,14 @@ def test_every_program_logs_in_to_the_broker_as_itself() -> None:
         assert example(folder)["AMQP_URI"] == f"amqp://{user}:${{{password_variable(user)}}}@rabbitmq:5672/"
     operators = {"AMQP_URI": f"amqp://operator:${{{password_variable('operator')}}}@rabbitmq:5672/"}
     assert SERVICES["topology"]["environment"] == operators
+
+
+def test_the_inventory_has_a_user_for_the_gateway() -> None:
+    command = SERVICES["redis"]["command"]
+    user = ["--user", "gateway", "on", ">${REDIS_GATEWAY_PASSWORD:?set it in .env}"]
+    assert command == ["${REDIS_PASSWORD:?set it in .env}", *user, *GATEWAY_MAY]
+    assert f"user gateway on ><password> {' '.join(GATEWAY_MAY)}\n" in (ROOT / "docs" / "operations.md").read_text()
+    assert example("gateway")["GATEWAY_REDIS_URL"] == "redis://gateway:${REDIS_GATEWAY_PASSWORD}@redis:6379/0"
 
 
 def test_the_broker_is_told_its_users_and_its_topology_at_each_start(tmp_path: Path) -> None:

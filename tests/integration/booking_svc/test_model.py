@@ -17,8 +17,8 @@ from pymongo.database import Database
 from redis import Redis
 
 from booking_svc import domain
-from booking_svc.contract import Item, Refusal, SalesTerms
-from booking_svc.scripts import concert_key
+from booking_svc.contract import REFUSE_HOLD, Item, Refusal, SalesTerms
+from booking_svc.scripts import CountDue, NotLoaded, concert_key
 from rabbitmq.database import Document
 from rabbitmq.errors import Unavailable
 from tests.integration.booking_svc import keys
@@ -174,6 +174,7 @@ class InventoryMachine(RuleBasedStateMachine):
         self.set_clock()
         process = Process(*self.servers)
         by_our_clock(process)
+        self.scripts = process.holds._scripts
         self.theatre = Theatre(concert_id=self.concert_id, now=lambda: self.clock)
         self.theatre.forget()
         self.worlds = [World(process, self.concert_id), World(self.theatre, self.concert_id)]
@@ -200,7 +201,9 @@ class InventoryMachine(RuleBasedStateMachine):
 
     @rule(act=acts)
     def act(self, act: Act) -> None:
-        self.both(lambda world: world.do(act))
+        answer = self.both(lambda world: world.do(act))
+        if act.what == "hold" and answer == "SoldOut" and len(act.asked) == 1:
+            assert self.looked_up(act.asked) == "SoldOut"
 
     @rule(act=acts, step=st.sampled_from(STEPS))
     def act_and_be_killed(self, act: Act, step: tuple[str, str]) -> None:
@@ -261,6 +264,23 @@ class InventoryMachine(RuleBasedStateMachine):
         self.both(World.sold)
         self.both(World.available)
         self.both(World.states)
+
+    @invariant()
+    def what_is_refused_by_looking_is_refused_by_asking(self) -> None:
+        for asked in (items(standing=1), items(standing=3), items(stalls=2)):
+            if refused := self.looked_up(asked):
+                assert refused == self.worlds[0].do(Act("hold", "dan", new_id(), asked))
+
+    def looked_up(self, asked: Sequence[Item]) -> str | None:
+        """What the gateway would refuse a hold with, as it looks into Redis by itself."""
+        [item] = asked
+        try:
+            self.scripts.run(REFUSE_HOLD, self.concert_id, item["ticket_type"], item["quantity"])
+        except Refusal as refusal:
+            return type(refusal).__name__
+        except (NotLoaded, CountDue):
+            return None
+        return None
 
     @invariant()
     def nothing_is_sold_twice_nor_past_the_limit(self) -> None:

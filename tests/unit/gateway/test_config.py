@@ -37,6 +37,13 @@ def test_empty_setting_counts_as_missing(name: str, monkeypatch: pytest.MonkeyPa
         from_environment()
 
 
+def test_gateway_does_without_the_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_REDIS_URL", "")
+    assert from_environment()["GATEWAY_REDIS_URL"] is None
+    monkeypatch.setenv("GATEWAY_REDIS_URL", "redis://gateway@localhost")
+    assert from_environment()["GATEWAY_REDIS_URL"] == "redis://gateway@localhost"
+
+
 @pytest.mark.parametrize("secret", ["secret", "x" * 31])
 def test_weak_secret_is_refused_and_not_repeated(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET_KEY", secret)

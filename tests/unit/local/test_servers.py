@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from booking_svc.contract import GATEWAY_MAY
 from local import rabbitmq_home, secrets
 from local.ports import chosen
 from local.programs import Program, platform_programs
@@ -66,6 +67,27 @@ def test_redis_keeps_every_write_and_evicts_nothing(servers: PrivateServers, tmp
     assert {"appendonly yes", "appendfsync everysec", "maxmemory-policy noeviction", "bind 127.0.0.1"} <= set(lines)
     assert f"port {servers.ports['redis']}" in lines
     assert f"requirepass {servers.secrets['REDIS_PASSWORD']}" in lines
+
+
+def test_the_gateway_has_a_user_of_its_own_in_the_inventory_and_in_no_other_redis(
+    servers: PrivateServers, tmp_path: Path
+) -> None:
+    servers.programs()
+    login = urlsplit(servers.gateway_redis_url())
+    assert (login.username, login.port) == ("gateway", servers.ports["redis"])
+    assert login.password not in (urlsplit(url).password for url in servers.addresses().values())
+    lines = (tmp_path / "redis" / "redis.conf").read_text().splitlines()
+    assert [line for line in lines if line.startswith("user ")] == [
+        f"user gateway on >{login.password} {' '.join(GATEWAY_MAY)}"
+    ]
+    assert "user " not in (tmp_path / "redis-sessions" / "redis.conf").read_text()
+
+
+def test_the_gateway_does_without_a_given_inventory_unless_it_is_told_a_way_in(tmp_path: Path) -> None:
+    given = {"REDIS_URL": "redis://elsewhere"}
+    assert private_servers(tmp_path, **given).gateway_redis_url() == ""
+    own = {"GATEWAY_REDIS_URL": "redis://gateway:secret@elsewhere"}
+    assert private_servers(tmp_path, **given, **own).gateway_redis_url() == own["GATEWAY_REDIS_URL"]
 
 
 def test_the_broker_is_told_its_users_and_its_topology_at_each_start(servers: PrivateServers, tmp_path: Path) -> None:
@@ -133,6 +155,7 @@ def test_a_missing_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 FACTS = {
     "HOST": "127.0.0.1",
     "PORT": "3000",
+    "GATEWAY_REDIS_URL": "redis://gateway@127.0.0.1",
     "JWT_SECRET_KEY": "signing key",
     "JWT_PREVIOUS_SECRET_KEY": "the key before",
     "TICKET_SIGNING_KEY": "tickets' key",
@@ -148,6 +171,7 @@ def test_each_program_knows_only_the_secrets_it_needs(servers: PrivateServers) -
     assert [name for name, program in programs.items() if "TICKET_SIGNING_KEY" in program.environment] == ["mailer_svc"]
     assert [name for name, program in programs.items() if "ADMIN_PASSWORD" in program.environment] == ["auth_svc"]
     assert [name for name, program in programs.items() if "REDIS_URL" in program.environment] == ["booking_svc"]
+    assert [name for name, program in programs.items() if "GATEWAY_REDIS_URL" in program.environment] == ["gateway"]
     assert all(program.environment["PATH"] == "/bin" for program in programs.values())
 
 
