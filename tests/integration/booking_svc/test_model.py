@@ -23,6 +23,7 @@ from rabbitmq.database import Document
 from rabbitmq.errors import Unavailable
 from tests.integration.booking_svc import keys
 from tests.integration.booking_svc.process import Process
+from tests.local_stack import LocalStack
 from tests.unit.booking_svc.concerts import hall, items, new_id, seats, terms
 from tests.unit.booking_svc.interruptions import Killed, before, die_before, undo
 from tests.unit.booking_svc.theatre import Theatre
@@ -345,13 +346,15 @@ def by_our_clock(process: Process) -> None:
     [pytest.param(60, id="short"), pytest.param(3000, id="long", marks=[pytest.mark.long, pytest.mark.timeout(7200)])],
 )
 def test_real_stores_and_the_model_answer_the_same(
-    redis: Redis, mongo: Database[Document], examples: int, monkeypatch: pytest.MonkeyPatch
+    stack: LocalStack, mongo: Database[Document], examples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("booking_svc.inventory.PATIENCE", 1.0)
-    machine = type("Machine", (InventoryMachine,), {"servers": (redis, mongo)})
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    """With a Redis that may take its time: the model's never stands still."""
+    monkeypatch.setattr("booking_svc.inventory.PATIENCE", 2.0)
+    with Redis.from_url(stack.redis_url, socket_timeout=60) as patient:
+        machine = type("Machine", (InventoryMachine,), {"servers": (patient, mongo)})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            ),
+        )
