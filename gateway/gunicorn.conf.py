@@ -8,7 +8,7 @@ import gunicorn.util
 
 from gateway.config import LARGEST_BODY
 from gateway.unreadable import write_problem
-from rabbitmq import logs
+from rabbitmq import garbage, logs
 
 #: gunicorn has no setting for the form of its own refusals, which is HTML.
 gunicorn.util.write_error = write_problem
@@ -47,6 +47,11 @@ def pre_request(worker, req):
     length = headers.get("CONTENT-LENGTH", "0")
     if (length.isdigit() and int(length) > LARGEST_BODY) or "TRANSFER-ENCODING" in headers:
         req.force_close()
+
+
+def post_worker_init(worker):
+    """The application is there."""
+    garbage.settle()
 
 
 def child_exit(server, worker):

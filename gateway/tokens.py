@@ -114,7 +114,9 @@ def read(refresh: bool = False) -> Claims:
 
 def _verified(keys: Mapping[str, str], config: Mapping[str, Any], token: str) -> Claims:
     """
-    What *token* says, if one of *keys* signed it. PyJWT by itself, since flask_jwt_extended reads each token four times.
+    What *token* says, if one of *keys* signed it.
+
+    By PyJWT alone: flask_jwt_extended reads each token four times.
 
     Raises:
         ExpiredSignatureError, NotAuthenticated, and whatever else a crafted token makes of its reader.

@@ -9,7 +9,7 @@ import eventlet.wsgi
 from nameko.containers import ServiceContainer
 from prometheus_client import make_wsgi_app
 
-from rabbitmq import logs, metrics, patience
+from rabbitmq import garbage, logs, metrics, patience
 from rabbitmq.errors import Expired
 from rabbitmq.message_context import DEADLINE
 
@@ -24,6 +24,7 @@ class Container(ServiceContainer):
         host, port = self.config.get("METRICS_HOST", "127.0.0.1"), self.config.get("METRICS_PORT")
         if (address := metrics.address(host, port)) is not None:
             self._show_metrics(address)
+        garbage.settle()
 
     def _show_metrics(self, address: metrics.Address) -> None:
         try:
