@@ -130,6 +130,7 @@ def _verified(keys: Mapping[str, str], config: Mapping[str, Any], token: str) ->
         algorithms=config["JWT_DECODE_ALGORITHMS"],
         audience=config["JWT_DECODE_AUDIENCE"],
         issuer=config["JWT_DECODE_ISSUER"],
+        leeway=config["JWT_DECODE_LEEWAY"],
     )
     if not _is_whole(claims):
         raise NotAuthenticated
