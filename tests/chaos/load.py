@@ -22,16 +22,20 @@ from tests.e2e.test_kills import dead_letters
 
 #: Places in the field, which never sells out, and in the club, which has sold out soon, and again after each cancel.
 FIELD, CLUB = 100_000, 25
-#: Concerts whose sales close during a run, one after the other; the seconds between them.
-CLOSING, EVERY = 12, 40
+#: Seconds between the closes of sales of two concerts.
+EVERY = 40
 #: Times that a request without a certain answer is sent again with the same key.
 INSISTING = 40
 
 
 class Load:
-    """*threads* buyers' clients, each with people of its own; *seed* says what they do."""
+    """
+    *threads* buyers' clients, each with people of its own; *seed* says what they do.
 
-    def __init__(self, box: Box, history: History, seed: int, threads: int = 4, people: int = 4) -> None:
+    The sales of so many concerts close, one after the other (*closing*).
+    """
+
+    def __init__(self, box: Box, history: History, seed: int, closing: int, threads: int = 4, people: int = 4) -> None:
         self.box, self.history = box, history
         self.parked_before = dead_letters(box)
         organiser = box.organiser()
@@ -39,7 +43,7 @@ class Load:
         self.club = box.on_sale(organiser, CLUB, max_tickets_per_user=100)["id"]
         self.tonight = [
             box.on_sale(organiser, FIELD, max_tickets_per_user=100, starts_at=starts_in(seconds=EVERY * (1 + number)))
-            for number in range(CLOSING)
+            for number in range(closing)
         ]
         self.people = [[box.register() for _ in range(people)] for _ in range(threads)]
         self._logged_in = {person.id: time.monotonic() for person in self.everybody}

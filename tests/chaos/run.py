@@ -12,6 +12,8 @@ from tests.chaos.rigging import Rigging
 
 #: Seconds between two requests of a client.
 PAUSE = 0.15
+#: Concerts whose sales close meanwhile: enough for eight minutes.
+CLOSING = 12
 #: Between a mail that is taken and the note of it stand who sends, who takes, and who keeps the note.
 MAY_COPY = ("mailer_svc", "smtp", "mongod", "mailer_svc to smtp", "mailer_svc to mongod")
 #: Faults that make the gateway refuse good tokens: it is its clock that says whether they are good.
@@ -24,14 +26,15 @@ def run(
     faults: int,
     only: Callable[[Fault], bool] = lambda _: True,
     told: Callable[[Struck], object] = lambda _: None,
+    closing: int = CLOSING,
 ) -> Run:
     """
-    Strike at *rigging* so often, and check.
+    Strike at *rigging* so often while the sales of *closing* concerts close, and check.
 
     Returns:
         how each fault was got over, and what does not hold.
     """
-    return judged(*under_fire(rigging, seed, faults, only, told))
+    return judged(*under_fire(rigging, seed, faults, only, told, closing))
 
 
 def under_fire(
@@ -40,10 +43,11 @@ def under_fire(
     faults: int,
     only: Callable[[Fault], bool],
     told: Callable[[Struck], object] = lambda _: None,
+    closing: int = CLOSING,
 ) -> tuple[Load, list[Struck]]:
     """Load and nemesis, side by side."""
     history = History()
-    load = Load(rigging.box, history, seed)
+    load = Load(rigging.box, history, seed, closing)
     struck: list[Struck] = []
     with load.going_on(PAUSE):
         for one in Nemesis(rigging, history, seed, only).strikes(faults):
