@@ -24,6 +24,7 @@ from auth_svc.contract import (
 )
 from auth_svc.emails import normalise
 from auth_svc.mailed_tokens import RESET_LIFE, VERIFICATION_LIFE, NewToken
+from rabbitmq import database
 from rabbitmq.database import Document, prepare
 from rabbitmq.outbox import PENDING, envelope
 from rabbitmq.times import to_wire
@@ -60,9 +61,10 @@ UserDocument = Document
 class Users:
     """The collection `users`. `credentials_version` counts changes of password and roles; see `version_of`."""
 
-    def __init__(self, database: Database[Document]) -> None:
-        self._users = prepare(database, "users", INDEXES, VALIDATOR)
-        self._decoys = prepare(database, "decoys", [])
+    def __init__(self, mongo: Database[Document]) -> None:
+        self._database = mongo
+        self._users = prepare(mongo, "users", INDEXES, VALIDATOR)
+        self._decoys = prepare(mongo, "decoys", [])
 
     def add(
         self, email: str, name: str, password_hash: str, roles: Sequence[Role], request_id: str | None = None
@@ -73,7 +75,7 @@ class Users:
         Raises:
             EmailTaken: somebody has this address, in any spelling of case.
         """
-        now = datetime.now(UTC)
+        now = database.now(self._database)
         user: UserDocument = {
             "_id": secrets.token_hex(12),
             "email": normalise(email),
@@ -182,7 +184,7 @@ class Users:
 
     def begin_reset(self, user: UserDocument | None, request_id: str | None = None) -> None:
         """A token to reset the password with, told by an event; for nobody (None) as much work, and nothing."""
-        token = mailed_tokens.new(datetime.now(UTC), RESET_LIFE)
+        token = mailed_tokens.new(database.now(self._database), RESET_LIFE)
         if user is None:
             decoy = {"_id": secrets.randbelow(DECOYS)}
             self._decoys.find_one_and_update(decoy, {"$set": {"reset": _stored(token)}}, upsert=True)
@@ -215,7 +217,7 @@ class Users:
 
     def begin_verification(self, user: UserDocument, request_id: str | None = None) -> None:
         """A new token to verify the address with, told by an event."""
-        token = mailed_tokens.new(datetime.now(UTC), VERIFICATION_LIFE)
+        token = mailed_tokens.new(database.now(self._database), VERIFICATION_LIFE)
         event = _mailed(EMAIL_VERIFICATION_REQUESTED, user["_id"], token)
         self._tell({"_id": user["_id"]}, {"verification": _stored(token)}, event, request_id)
 

@@ -8,6 +8,8 @@ from unittest.mock import create_autospec
 import pytest
 from pymongo.database import Database
 
+from auth_svc import users
+from auth_svc.users import Users
 from booking_svc import retelling
 from booking_svc.bookings import Bookings
 from booking_svc.retelling import Retelling
@@ -87,6 +89,16 @@ def test_news_are_not_told_again_too_early_by_a_fast_clock(mongo: Database[Docum
     mongo["bookings"].update_many({}, {"$set": {"outbox": []}})  # the relay was here
     wrong(AHEAD, retelling)
     assert Retelling(bookings, timedelta(minutes=10)).tell_overdue() == 0
+
+
+def test_mailed_token_of_a_slow_clock_is_good(mongo: Database[Document], wrong: Wrong) -> None:
+    accounts = Users(mongo)
+    user = accounts.add("ada@example.org", "Ada", "hash", ["customer"])
+    wrong(2 * BEHIND, users)
+    accounts.begin_reset(user)
+    changed = accounts.get(user["_id"])
+    told = next(event for event in changed["outbox"] if event["type"] == "password_reset_requested")
+    assert accounts.with_reset_token(told["data"]["token"])["_id"] == user["_id"]
 
 
 def test_delayed_event_is_given_its_whole_delay_by_a_fast_clock(
