@@ -220,6 +220,8 @@ def _codes(path: str, method: str, operation: Document, view: Any) -> dict[int, 
         codes |= {"length_required", "content_too_large"}
     if any("content" in answer for status, answer in operation["responses"].items() if status.startswith("2")):
         codes.add("not_acceptable")
+    if not path.startswith(("/health/", "/metrics")):
+        codes.add("unavailable")  # too many may be waiting already: gateway.worker
     if path.startswith("/v1/"):
         # Also for a parameter, or a body, that the route does not know, however long.
         codes |= {"rate_limited", "invalid", "uri_too_long"}

@@ -32,7 +32,7 @@ READING, LINGERING = 10.0, 2.0
 #: Seconds that a request may have waited when a thread takes it. Its line is shorter, unless all threads are held up.
 LONGEST = 1.0
 #: Threads for operators only: they want to know most when all others are busy.
-OPERATORS = 2
+OPERATORS = 4
 #: Connections that are waited for to be hung up on, and bytes of each that nobody reads any more.
 MOST_LINGERING, MOST_DRAINED = 200, 64 * 1024
 BUSY = "There is too much to do at the moment; Retry-After tells when to come again."
@@ -81,7 +81,9 @@ class Worker(ThreadWorker):
         kind, waited = conn.request.kind, time.monotonic() - conn.since
         self._lines[kind].leave()
         self._metrics.waiting_seconds.labels(kind.value).observe(waited)
-        return self._turn_away(conn) if waited > LONGEST else super().handle(conn)
+        if waited > LONGEST and kind is not Kind.OPERATIONS:
+            return self._turn_away(conn)
+        return super().handle(conn)
 
     def murder_pending(self) -> None:
         """Give up who is late. gunicorn calls it each time it has done what there was to do."""
