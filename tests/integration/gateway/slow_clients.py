@@ -22,14 +22,14 @@ class Manner:
 
 
 MANNERS = {
-    "send their headers a byte a second": Manner(b"", (HEAD.format("GET /health/live") + "X: " + "x" * 200).encode()),
+    "send their headers a byte a second": Manner(b"", (HEAD.format("GET /v1/nothing") + "X: " + "x" * 200).encode()),
     "send their body a byte a second": Manner(
         (HEAD.format("POST /v1/auth/login") + "Content-Type: application/json\r\nContent-Length: 200\r\n\r\n").encode(),
         b" " * 200,
     ),
     "connect and send nothing": Manner(b""),
     "do not read their answers": Manner((HEAD.format(f"GET {LARGE}") + "\r\n").encode() * 8, reads=False),
-    "do not hang up": Manner((HEAD.format("GET /health/live") + "Connection: close\r\n\r\n").encode()),
+    "do not hang up": Manner((HEAD.format("GET /v1/nothing") + "Connection: close\r\n\r\n").encode()),
 }
 
 
