@@ -205,8 +205,8 @@ def sold_out(box: Box, organiser: Person) -> str:
 
 
 def sales_closed(box: Box, organiser: Person) -> str:
-    concert, buyer = str(box.on_sale(organiser, starts_at=starts_in(seconds=12))["id"]), box.register()
-    poll(lambda: problem(hold(buyer, concert, quantity("standing", 100))) == (409, "sales_closed"), 10, every=0.1)
+    concert, buyer = str(box.on_sale(organiser, starts_at=starts_in(seconds=15))["id"]), box.register()
+    poll(lambda: problem(hold(buyer, concert, quantity("standing", 100))) == (409, "sales_closed"), 20, every=0.1)
     return concert
 
 

@@ -28,7 +28,7 @@ from booking_svc.contract import (
 )
 from booking_svc.counts import LEASE, STAGED
 from booking_svc.scripts import concert_key
-from gateway.inventory import Inventory
+from gateway.inventory import PATIENCE, Inventory
 from rabbitmq.database import Document
 from tests.integration.booking_svc.keys import copy, forget, roll_back
 from tests.integration.booking_svc.own_redis import OwnRedis
@@ -103,15 +103,20 @@ class Concert:
         return concert_key(self.id, *parts)
 
 
+@pytest.fixture(autouse=True)
+def busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever takes its time here is waited for."""
+    monkeypatch.setattr("gateway.inventory.PATIENCE", 10.0)
+    monkeypatch.setattr("booking_svc.inventory.PATIENCE", 20.0)
+
+
 @pytest.fixture
-def concert(
-    redis: Redis, mongo: Database[Document], stack: LocalStack, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Concert]:
+def concert(mongo: Database[Document], stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Concert]:
     monkeypatch.setattr("booking_svc.holds.BUSY", 0)  # what is in doubt is not waited for
-    monkeypatch.setattr("gateway.inventory.PATIENCE", 5.0)  # the machine may be busy
-    one = Concert(Process(redis, mongo), Inventory(stack.gateway_redis_url))
-    yield one
-    forget(redis, one.id)
+    with Redis.from_url(stack.redis_url, socket_timeout=60) as patient:
+        one = Concert(Process(patient, mongo), Inventory(stack.gateway_redis_url))
+        yield one
+        forget(patient, one.id)
 
 
 def sold_out_by_holds(c: Concert) -> None:
@@ -454,6 +459,7 @@ def silent_server() -> Iterator[tuple[str, Callable[[], int]]]:
 
 
 def test_silent_redis_is_asked_once_and_then_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.inventory.PATIENCE", PATIENCE)
     monkeypatch.setattr("gateway.inventory.AWAY", 3600.0)
     with silent_server() as (url, connected):
         inventory, began = Inventory(url), time.monotonic()
@@ -482,9 +488,8 @@ def test_without_a_way_in_booking_svc_is_asked(concert: Concert, stack: LocalSta
 
 
 def test_function_is_there_again_after_redis_was_lost(
-    tmp_path: Path, new_database: Callable[[], Database[Document]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, new_database: Callable[[], Database[Document]]
 ) -> None:
-    monkeypatch.setattr("gateway.inventory.PATIENCE", 5.0)
     redis = OwnRedis(tmp_path, "--user", "gateway", "on", ">secret", *GATEWAY_MAY)
     try:
         process = Process(redis.client, new_database())
