@@ -99,7 +99,9 @@ class Worker(ThreadWorker):
             self._turned_away, self._told_at = 0, now
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """It is to stop, and waits for nobody longer than this."""
+        """It is to stop, and waits for nobody longer than this. Who connects from now on is for others at once."""
+        for listener in self.sockets:  # after a kill -9 of the parent nobody else closes it, and no other could listen
+            listener.close()
         super()._cap_keepalive(deadline)
         self._reading = {conn: min(due, deadline) for conn, due in self._reading.items()}
 
