@@ -4,9 +4,9 @@ import threading
 import time
 
 #: Seconds that somebody who joins may have to wait. With the time in a thread it stays below a second.
-PATIENCE = 0.4
+PATIENCE = 0.3
 #: How many are let in whatever their time, for each thread; and at most, since each takes memory.
-AT_LEAST, AT_MOST = 2, 16
+AT_LEAST, AT_MOST = 1.25, 16
 #: Seconds between two that leave, until that is known.
 PACE = 0.005
 #: How much of the pace the last one makes: they come in groups.

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 #: Seconds that a client has to send a request, and to hang up after the last answer.
 READING, LINGERING = 10.0, 2.0
 #: Seconds that a request may have waited when a thread takes it. Its line is shorter, unless all threads are held up.
-LONGEST = 1.0
+LONGEST = 0.5
 #: Threads for operators only: they want to know most when all others are busy.
 OPERATORS = 4
 #: Connections that are waited for to be hung up on, and bytes of each that nobody reads any more.

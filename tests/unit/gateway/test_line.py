@@ -43,7 +43,7 @@ def test_line_is_as_long_as_is_served_in_time(clock: list[float], pace: float) -
 def test_some_are_let_in_however_slow_it_is(clock: list[float]) -> None:
     slow = Line(4)
     settle(slow, clock, 2.0)
-    assert fill(slow) == 8
+    assert fill(slow) == 5
 
 
 def test_time_in_which_nobody_waited_is_not_the_pace(clock: list[float]) -> None:
