@@ -49,7 +49,7 @@ class Worker(ThreadWorker):
 
         self._metrics = metrics
         threads = self.cfg.threads
-        self._lines = {kind: Line(threads) for kind in Kind}
+        self._lines = {kind: Line(OPERATORS if kind is Kind.OPERATIONS else threads) for kind in Kind}
         self._operators = ThreadPoolExecutor(OPERATORS)
         self._slow = threading.BoundedSemaphore(max(1, threads // 2))
         # By when what has to have come: in this order, since each has as long as the others.
@@ -79,11 +79,13 @@ class Worker(ThreadWorker):
     def handle(self, conn: Connection) -> Any:
         """In a thread: answer."""
         kind, waited = conn.request.kind, time.monotonic() - conn.since
-        self._lines[kind].leave()
-        self._metrics.waiting_seconds.labels(kind.value).observe(waited)
-        if waited > LONGEST and kind is not Kind.OPERATIONS:
-            return self._turn_away(conn)
-        return super().handle(conn)
+        try:
+            self._metrics.waiting_seconds.labels(kind.value).observe(waited)
+            if waited > LONGEST and kind is not Kind.OPERATIONS:
+                return self._turn_away(conn)
+            return super().handle(conn)
+        finally:
+            self._lines[kind].leave()
 
     def murder_pending(self) -> None:
         """Give up who is late. gunicorn calls it each time it has done what there was to do."""

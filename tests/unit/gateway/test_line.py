@@ -1,4 +1,4 @@
-"""A line is as long as is served within a client's patience."""
+"""As many are let in as are answered within their patience."""
 
 import pytest
 
@@ -15,14 +15,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def fill(line: Line) -> int:
-    """How many wait when it is full."""
+    """How many are inside when nobody else is let in."""
     while line.join():
         pass
-    return line.waiting
+    return line.inside
 
 
 def settle(line: Line, clock: list[float], pace: float) -> None:
-    """Serve at *pace* for long."""
+    """Answer at *pace* for long."""
     for _ in range(1000):
         fill(line)
         clock[0] += pace
@@ -34,19 +34,19 @@ def test_line_is_not_without_end(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("pace", [0.003, 0.006, 0.01])
-def test_line_is_as_long_as_is_served_in_time(clock: list[float], pace: float) -> None:
+def test_as_many_are_let_in_as_are_answered_in_time(clock: list[float], pace: float) -> None:
     many = Line(4)
     settle(many, clock, pace)
     assert fill(many) == pytest.approx(min(AT_MOST * 4, PATIENCE / pace), abs=2)
 
 
-def test_some_are_let_in_however_slow_it_is(clock: list[float]) -> None:
+def test_some_are_let_in_beside_those_in_threads_however_slow_it_is(clock: list[float]) -> None:
     slow = Line(4)
     settle(slow, clock, 2.0)
     assert fill(slow) == 5
 
 
-def test_time_in_which_nobody_waited_is_not_the_pace(clock: list[float]) -> None:
+def test_time_in_which_a_thread_was_free_is_not_the_pace(clock: list[float]) -> None:
     calm = Line(32)
     before = fill(calm)
     for _ in range(before):
