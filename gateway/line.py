@@ -4,7 +4,7 @@ import threading
 import time
 
 #: Seconds that whoever is let in may have to wait for an answer, as it goes at present.
-PATIENCE = 0.4
+PATIENCE = 0.3
 #: How many are let in however slow it is, for each thread: some beside those that threads are at. And at most, since
 #: each takes memory.
 AT_LEAST, AT_MOST = 1.25, 16
