@@ -5,15 +5,14 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from pymongo.database import Database
 from redis import Redis
-from redis.exceptions import RedisError
 
-from auth_svc import passwords, sessions
+from auth_svc import passwords
 from auth_svc.audit_log import AuditLog
 from auth_svc.contract import EmailTaken
 from auth_svc.sessions import Sessions
 from auth_svc.tries import Tries
 from auth_svc.users import Users
-from rabbitmq import database
+from rabbitmq import database, redis_server
 from rabbitmq.database import Document
 
 
@@ -30,14 +29,7 @@ class Stores:
 
     def ping(self) -> dict[str, str]:
         """The state of each server."""
-        return {"sessions": self._redis_state(), "mongodb": database.state(self._mongo)}
-
-    def _redis_state(self) -> str:
-        try:
-            self._redis.ping()
-        except RedisError:
-            return "does not answer"
-        return "ok"
+        return {"sessions": redis_server.state(self._redis), "mongodb": database.state(self._mongo)}
 
     def ensure_admin(self, email: str, password: str) -> None:
         """The first admin exists; one who is there keeps their password."""
@@ -57,7 +49,7 @@ class StoresProvider(DependencyProvider):
         config = self.container.config
         self._stores = Stores(
             database.connect(config["MONGO_URI"], "auth_svc"),
-            sessions.connect(config["SESSION_REDIS_URL"]),
+            redis_server.connect(config["SESSION_REDIS_URL"], decode_responses=True),
             limit_addresses=str(config.get("RATELIMIT_ENABLED", "")).lower() != "false",
         )
         if config["ADMIN_EMAIL"] and config["ADMIN_PASSWORD"]:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from auth_svc.contract import ActiveSession, Origin, Role, Session, SessionEnded, SessionNotFound
 from auth_svc.contract import session_key as _session
@@ -32,13 +30,6 @@ class Rotated(NamedTuple):
     session: Session
     user_id: str
     credentials_version: int
-
-
-def connect(url: str) -> Redis:
-    """A client that gives up within half a second and never repeats a command by itself."""
-    return Redis.from_url(
-        url, decode_responses=True, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
-    )
 
 
 class Sessions:

@@ -12,7 +12,8 @@ from pymongo import MongoClient
 
 from bench.programme import Programme
 from booking_svc import domain
-from booking_svc.scripts import concert_key, connect
+from booking_svc.scripts import concert_key
+from rabbitmq import redis_server
 
 CAPACITY = 1_000_000  #: the most there can be
 #: The places of the copies; those before it are left to be booked.
@@ -35,7 +36,7 @@ class Archive:
         self._mongo: MongoClient[Document] = MongoClient(facts["MONGO_URI"], tz_aware=True)
         self._bookings = self._mongo["booking_svc"]["bookings"]
         self._mails = self._mongo["mailer_svc"]["ledger"]
-        self._redis = connect(facts["REDIS_URL"])
+        self._redis = redis_server.connect(facts["REDIS_URL"])
         self._stored = 0
         programme.sell(self.concert_id, token)
 

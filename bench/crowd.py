@@ -13,9 +13,9 @@ from uuid import uuid4
 import jwt
 
 from auth_svc.contract import Origin
-from auth_svc.sessions import Sessions, connect
+from auth_svc.sessions import Sessions
 from bench.programme import Programme, new_address
-from rabbitmq import database
+from rabbitmq import database, redis_server
 
 
 class Crowd(NamedTuple):
@@ -42,7 +42,7 @@ class _Clerk:
     """Begins sessions, and makes a token like *token* for each."""
 
     def __init__(self, facts: Mapping[str, str], token: str) -> None:
-        self._sessions = Sessions(connect(facts["SESSION_REDIS_URL"]))
+        self._sessions = Sessions(redis_server.connect(facts["SESSION_REDIS_URL"], decode_responses=True))
         self._key = facts["JWT_SECRET_KEY"]
         self._headers = jwt.get_unverified_header(token)
         self._claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})

@@ -6,7 +6,6 @@ from typing import Any
 from nameko.extensions import DependencyProvider
 from pymongo.database import Database
 from redis import Redis
-from redis.exceptions import RedisError
 
 from booking_svc.bookings import Bookings
 from booking_svc.box_office import BoxOffice
@@ -18,12 +17,12 @@ from booking_svc.new_terms import NewTerms
 from booking_svc.news_desk import NewsDesk
 from booking_svc.retelling import Retelling
 from booking_svc.rollouts import Rollouts
-from booking_svc.scripts import Scripts, connect
+from booking_svc.scripts import Scripts
 from booking_svc.shop_window import ShopWindow
 from booking_svc.stocktake import Stocktake
 from booking_svc.terms import Terms
 from booking_svc.withholding import Withholding
-from rabbitmq import database
+from rabbitmq import database, redis_server
 from rabbitmq.database import Document
 
 
@@ -48,14 +47,7 @@ class Stores:
 
     def ping(self) -> dict[str, str]:
         """The state of each server."""
-        return {"inventory": self._redis_state(), "mongodb": database.state(self._mongo)}
-
-    def _redis_state(self) -> str:
-        try:
-            self._redis.ping()
-        except RedisError:
-            return "does not answer"
-        return "ok"
+        return {"inventory": redis_server.state(self._redis), "mongodb": database.state(self._mongo)}
 
 
 class StoresProvider(DependencyProvider):
@@ -65,7 +57,7 @@ class StoresProvider(DependencyProvider):
         uri, redis_url = self.container.config["MONGO_URI"], self.container.config["REDIS_URL"]
         mongo, scans = (database.connect(uri, "booking_svc", scans=scans) for scans in (False, True))
         overdue = timedelta(seconds=float(self.container.config["CONFIRMATION_OVERDUE"]))
-        self._stores = Stores(mongo, scans, connect(redis_url), overdue)
+        self._stores = Stores(mongo, scans, redis_server.connect(redis_url), overdue)
 
     def get_dependency(self, worker_ctx: Any) -> Stores:
         return self._stores

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.commands.core import Script
 from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
 
 from booking_svc.contract import (
     REFUSE_HOLD,
@@ -99,17 +97,6 @@ class SeatsTaken(Exception):
     def __init__(self, units: Sequence[Unit]) -> None:
         super().__init__(units)
         self.units = units
-
-
-def connect(url: str) -> Redis:
-    """
-    A client that never repeats a command by itself and gives up within half a second.
-
-    redis-py repeats up to ten times by default; a script that ran twice would hold twice.
-    """
-    return Redis.from_url(
-        url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0), health_check_interval=0
-    )
 
 
 def concert_key(concert_id: str, *parts: str) -> str:

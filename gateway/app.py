@@ -40,6 +40,7 @@ from gateway.routes import (
 from gateway.routes import metrics as metrics_route
 from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
+from rabbitmq import redis_server
 from rabbitmq.names import outlet
 
 #: In the order in which the documentation shows them.
@@ -66,7 +67,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.extensions["services"] = services.connect(client)
     app.extensions["seat_maps"] = SeatMaps()
     app.extensions["inventory"] = inventory.Inventory(app.config["GATEWAY_REDIS_URL"])
-    app.extensions["sessions"] = sessions.connect(app.config["SESSION_REDIS_URL"])
+    app.extensions["sessions"] = redis_server.connect(app.config["SESSION_REDIS_URL"], decode_responses=True)
 
     tokens.register(app)
     errors.register(app)

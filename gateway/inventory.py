@@ -10,13 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from booking_svc.contract import REFUSE_HOLD, ConcertCancelled, NotOnSaleYet, Refusal, SalesClosed, SoldOut
 from gateway import metrics
+from rabbitmq import redis_server
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +34,7 @@ class Inventory:
     """What Redis says of holds; without its address, nothing."""
 
     def __init__(self, url: str | None) -> None:
-        self._redis: Redis | None = None
-        if url:
-            self._redis = Redis.from_url(
-                url,
-                decode_responses=True,
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
-                retry=Retry(NoBackoff(), 0),
-            )
+        self._redis = redis_server.connect(url, decode_responses=True, patience=PATIENCE) if url else None
         self._away_until = 0.0
         #: What was refused the last time. A look costs something, and anywhere else it would be in vain.
         self._refused: set[tuple[str, str]] = set()

@@ -5,8 +5,6 @@ from typing import NamedTuple, cast
 
 from flask import current_app, g, request
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from auth_svc.contract import SessionEnded, session_key, sessions_key
 from gateway import tokens
@@ -20,13 +18,6 @@ class Identity(NamedTuple):
     user_id: str
     session_id: str
     roles: list[str]
-
-
-def connect(url: str) -> Redis:
-    """The sessions' Redis: gives up within half a second and repeats nothing by itself."""
-    return Redis.from_url(
-        url, decode_responses=True, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
-    )
 
 
 def recognise() -> None:

@@ -13,8 +13,7 @@ from redis.exceptions import RedisError
 
 from booking_svc.audit.checks import INVARIANTS, Breach
 from booking_svc.audit.reading import Audit
-from booking_svc.scripts import connect
-from rabbitmq import database
+from rabbitmq import database, redis_server
 from rabbitmq.database import NotAReplicaSet
 
 #: Offending ids printed for each invariant.
@@ -26,7 +25,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         bookings = database.connect(os.environ["MONGO_URI"], "booking_svc", scans=True)
-        audit = Audit(bookings, bookings.client["mailer_svc"], connect(os.environ["REDIS_URL"]))
+        audit = Audit(bookings, bookings.client["mailer_svc"], redis_server.connect(os.environ["REDIS_URL"]))
         concerts, breaches = audit.concerts(), set[Breach]()
         for number, concert_id in enumerate(concerts, start=1):
             if sys.stderr.isatty():

@@ -7,8 +7,7 @@ import pytest
 from pymongo.database import Database
 from redis import Redis
 
-from booking_svc import scripts
-from rabbitmq import database
+from rabbitmq import database, redis_server
 from rabbitmq.database import Document
 from tests.local_stack import LocalStack
 from tests.tcp_proxy import TcpProxy, proxy
@@ -38,7 +37,7 @@ def mongo(new_database: Callable[[], Database[Document]]) -> Database[Document]:
 @pytest.fixture(scope="session")
 def redis(stack: LocalStack) -> Iterator[Redis]:
     """The inventory's Redis, which belongs to the whole run: each test keeps to its own keys."""
-    with scripts.connect(stack.redis_url) as client:
+    with redis_server.connect(stack.redis_url) as client:
         yield client
 
 

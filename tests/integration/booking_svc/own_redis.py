@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from booking_svc.scripts import connect
+from rabbitmq import redis_server
 from tests.local_stack import free_port
 from tests.polling import poll
 
@@ -23,7 +23,7 @@ class OwnRedis:
         self.folder, self._more = folder, more
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self.client: Redis = connect(f"redis://127.0.0.1:{self._port}/0")
+        self.client: Redis = redis_server.connect(f"redis://127.0.0.1:{self._port}/0")
         self.start()
 
     def start(self) -> None:

@@ -16,7 +16,8 @@ from booking_svc.contract import LimitReached, SalesClosed, SoldOut
 from booking_svc.counts import Count, Counts
 from booking_svc.holds import Holds
 from booking_svc.marks import mark_of
-from booking_svc.scripts import CountDue, NotLoaded, Scripts, SeatsTaken, concert_key, connect
+from booking_svc.scripts import CountDue, NotLoaded, Scripts, SeatsTaken, concert_key
+from rabbitmq import redis_server
 from rabbitmq.times import from_wire
 from tests.integration.booking_svc.crowd import all_at_once
 from tests.integration.booking_svc.keys import copy, forget, roll_back
@@ -407,7 +408,7 @@ def ask_to_hold(url: str) -> float:
     """Seconds until it is known that there is no answer."""
     began = time.monotonic()
     with pytest.raises(RedisError):
-        Holds(Scripts(connect(url))).availability("concert")
+        Holds(Scripts(redis_server.connect(url))).availability("concert")
     return time.monotonic() - began
 
 
