@@ -4,11 +4,12 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from gateway.config import LARGEST_BODY
+from gateway.config import LARGEST_BODY, OPERATIONS
 
 #: Bytes of a request's line and headers. gunicorn has a limit for each of them, and none for all that is this low.
 LARGEST_HEAD = 32 * 1024
 
+FOR_OPERATORS = tuple(path.encode() for path in OPERATIONS)
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,19})[ \t]*\r\n", re.IGNORECASE)
 CHUNKED = re.compile(rb"\r\nTransfer-Encoding:", re.IGNORECASE)
@@ -70,8 +71,8 @@ def wants_to_be_asked(received: bytes | bytearray) -> bool:
 
 
 def _kind(head: bytes) -> Kind:
-    path = head.split(b" ", 2)[1] if head.count(b" ", 0, LARGEST_HEAD) else b""
-    if path.startswith((b"/health/", b"/metrics")):
+    path = head.partition(b" ")[2]
+    if path.startswith(FOR_OPERATORS):
         return Kind.OPERATIONS
     return Kind.ACCOUNTS if path.startswith(b"/v1/auth/") else Kind.REST
 

@@ -9,6 +9,8 @@ from typing import Any
 from limits import parse_many
 
 MINIMUM_SECRET = 32  #: bytes
+#: Where paths begin that machines and operators ask for: health and metrics.
+OPERATIONS = ("/health/", "/metrics")
 LARGEST_BODY = 64 * 1024  #: bytes
 INTRODUCTION = Path(__file__).with_name("introduction.txt")
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?\Z")

@@ -18,6 +18,7 @@ from werkzeug.routing import Rule
 
 from gateway import errors
 from gateway.catalogue import CODES, type_of
+from gateway.config import OPERATIONS
 from gateway.examples import ID, complete_examples
 from gateway.services import Services
 
@@ -220,7 +221,7 @@ def _codes(path: str, method: str, operation: Document, view: Any) -> dict[int, 
         codes |= {"length_required", "content_too_large"}
     if any("content" in answer for status, answer in operation["responses"].items() if status.startswith("2")):
         codes.add("not_acceptable")
-    if not path.startswith(("/health/", "/metrics")):
+    if not path.startswith(OPERATIONS):
         codes.add("unavailable")  # too many may be waiting already: gateway.worker
     if path.startswith("/v1/"):
         # Also for a parameter, or a body, that the route does not know, however long.

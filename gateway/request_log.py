@@ -5,12 +5,10 @@ import time
 
 from flask import Flask, Response, g, request
 
+from gateway.config import OPERATIONS
 from rabbitmq import logs
 
 log = logging.getLogger(__name__)
-
-#: Asked every few seconds by machines; nobody wants to read of it.
-QUIET = ("/health/", "/metrics")
 
 
 def register(app: Flask) -> None:
@@ -26,7 +24,7 @@ def _begin() -> None:
 
 
 def _tell(response: Response) -> Response:
-    level = logging.DEBUG if request.path.startswith(QUIET) else logging.INFO
+    level = logging.DEBUG if request.path.startswith(OPERATIONS) else logging.INFO  # every few seconds
     seconds = time.monotonic() - g.get("began", time.monotonic())
     # Without the query: what people search for is theirs.
     told = logs.fields(method=request.method, path=request.path, status=response.status_code, seconds=f"{seconds:.3f}")
