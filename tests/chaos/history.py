@@ -14,6 +14,9 @@ Outcome = Literal["ok", "failed", "unknown"]
 #: Seconds a client waits, and so the longest that any answer can have taken.
 PATIENCE = 30.0
 
+#: A request, not sent yet.
+Ask = Callable[[], httpx.Response]
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -53,7 +56,7 @@ class History:
         self,
         what: str,
         person: str,
-        ask: Callable[[], httpx.Response],
+        ask: Ask,
         key: str | None = None,
         subject: str | None = None,
         token: float | None = None,

@@ -10,13 +10,13 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from tests.chaos.history import PATIENCE, Asked, History, of_body
+from tests.chaos.history import PATIENCE, Ask, Asked, History, of_body
 from tests.e2e.api_client import PASSWORD, Box, Person, starts_in
 from tests.e2e.test_kills import dead_letters
 
@@ -85,14 +85,7 @@ class Load:
                 )[0]
                 deed(person, mine, chance)
 
-    def _insist(
-        self,
-        what: str,
-        person: Person,
-        ask: Callable[[], httpx.Response],
-        key: str | None = None,
-        subject: str | None = None,
-    ) -> Asked:
+    def _insist(self, what: str, person: Person, ask: Ask, key: str | None = None, subject: str | None = None) -> Asked:
         for _ in range(INSISTING):
             asked = self._ask(what, person, ask, key, subject)
             if asked.outcome != "unknown" and asked.status != 401:
@@ -100,14 +93,7 @@ class Load:
             time.sleep(0.2)
         return asked
 
-    def _ask(
-        self,
-        what: str,
-        person: Person,
-        ask: Callable[[], httpx.Response],
-        key: str | None = None,
-        subject: str | None = None,
-    ) -> Asked:
+    def _ask(self, what: str, person: Person, ask: Ask, key: str | None = None, subject: str | None = None) -> Asked:
         """Whoever's token is refused logs in again. When that may be, the checker says."""
         asked = self.history.note(what, person.id, ask, key, subject, self._logged_in[person.id])
         if asked.status == 401:
