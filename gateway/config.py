@@ -27,7 +27,7 @@ def from_environment() -> dict[str, Any]:
     Raises:
         MissingSetting: names the variable.
     """
-    half = max(1, int(os.environ.get("GATEWAY_THREADS", "32")) // 2)
+    half = max(1, int(os.environ.get("GATEWAY_THREADS", "16")) // 2)
     return {
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),

@@ -7,7 +7,7 @@ import time
 PATIENCE = 0.3
 #: How many are let in however slow it is, for each thread: some beside those that threads are at. And at most, since
 #: each takes memory.
-AT_LEAST, AT_MOST = 1.25, 16
+AT_LEAST, AT_MOST = 3, 16
 #: Seconds between two that leave, until that is known.
 PACE = 0.004
 #: How much of the pace the last one makes: they come in groups.
@@ -31,6 +31,11 @@ class Line:
                 return False
             self.inside += 1
             return True
+
+    def is_full(self) -> bool:
+        """Whether whoever comes now is turned away."""
+        with self._lock:
+            return self.inside >= self._room()
 
     def leave(self) -> None:
         """One is answered."""

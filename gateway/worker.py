@@ -31,6 +31,11 @@ log = logging.getLogger(__name__)
 READING, LINGERING = 10.0, 2.0
 #: Seconds that a request may have waited when a thread takes it. Its line is shorter, unless all threads are held up.
 LONGEST = 0.5
+#: Clients that are taken on at once, and seconds in which the next ones are left to the other processes: without that,
+#: one that is quick takes all who come at the same time, and turns away what another would have answered.
+AT_ONCE, OTHERS_TURN = 4, 0.001
+#: Seconds between two looks while nobody can be let in. It costs less to turn many away at a time.
+WHILE_FULL = 0.005
 #: Threads for operators only: they want to know most when all others are busy.
 OPERATORS = 4
 #: Connections that are waited for to be hung up on, and bytes of each that nobody reads any more.
@@ -56,14 +61,32 @@ class Worker(ThreadWorker):
         self._reading: dict[Connection, float] = {}
         self._lingering: dict[Connection, float] = {}
         self._turned_away, self._told_at = 0, 0.0
+        self._accepts_from = 0.0
         super().init_process()
 
     def accept(self, listener: Any) -> None:
         """Somebody connects."""
-        try:
-            taken, client = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or the client has gone
-            return
+        for _ in range(AT_ONCE):
+            try:
+                taken, client = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or the client has gone
+                break
+            self._welcome(taken, client, listener)
+        self._accepts_from = time.monotonic() + OTHERS_TURN
+        self.set_accept_enabled(False)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """gunicorn asks for it before each wait."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait until something happens, or it is our turn to accept."""
+        if self._lines[Kind.REST].is_full():
+            time.sleep(WHILE_FULL)
+        turn = self._accepts_from - time.monotonic()
+        super().wait_for_and_dispatch_events(timeout if turn <= 0 else min(timeout, turn))
+
+    def _welcome(self, taken: socket.socket, client: Any, listener: Any) -> None:
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self._make_room()

@@ -1,8 +1,8 @@
 """
 Requests that are sent at a fixed pace, whatever becomes of those before: a queue cannot slow down who fills it.
 
-One thread and little work for each request, since it shares the processor with what it asks. Each request goes over a
-connection that is at rest, or a new one.
+One thread and little work for each request, since it shares the processor with what it asks: what is due within a TICK
+goes out together, which costs a third. Each request goes over a connection that is at rest, or a new one.
 """
 
 import selectors
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 #: Seconds that an answer may take; then the connection is given up.
 PATIENCE = 10.0
+#: Seconds between two looks at what is due and what has come.
+TICK = 0.005
 
 
 @dataclass
@@ -43,6 +45,14 @@ class _Asked:
         self.received = b""
 
 
+def _connect(host: str, port: int) -> socket.socket:
+    connection = socket.socket()
+    connection.setblocking(False)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.connect_ex((host, port))
+    return connection
+
+
 def send(host: str, port: int, requests: Iterator[bytes], each_second: float, seconds: float) -> Answers:
     """Send *requests* so often, for so long, and wait for the last answers."""
     answers, selector = Answers(), selectors.DefaultSelector()
@@ -59,27 +69,25 @@ def send(host: str, port: int, requests: Iterator[bytes], each_second: float, se
         answers.took[status].append(time.monotonic() - asked.due)
 
     def ask(due: float) -> None:
-        if at_rest:
-            asked = at_rest.pop()
-            selector.modify(asked.connection, selectors.EVENT_WRITE, asked)
-        else:
-            connection = socket.socket()
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.connect_ex((host, port))
-            asked = _Asked(connection)
-            selector.register(connection, selectors.EVENT_WRITE, asked)
+        is_new = not at_rest
+        asked = _Asked(_connect(host, port)) if is_new else at_rest.pop()
         asked.due, asked.rest, asked.received = due, next(requests), b""
         under_way[asked] = None
         answers.asked += 1
         answers.most_open = max(answers.most_open, len(at_rest) + len(under_way))
+        if is_new:
+            selector.register(asked.connection, selectors.EVENT_WRITE, asked)
+        else:  # it takes a request whole, and the answer is waited for already
+            go_on(asked, can_write=True)
 
     def go_on(asked: _Asked, can_write: bool) -> None:
         try:
             if can_write:
                 asked.rest = asked.rest[asked.connection.send(asked.rest) :]
-                if not asked.rest:
-                    selector.modify(asked.connection, selectors.EVENT_READ, asked)
+                is_whole = not asked.rest
+                wanted = selectors.EVENT_READ if is_whole else selectors.EVENT_WRITE
+                if selector.get_key(asked.connection).events != wanted:
+                    selector.modify(asked.connection, wanted, asked)
                 return
             came = asked.connection.recv(65536)
         except OSError:
@@ -108,7 +116,8 @@ def send(host: str, port: int, requests: Iterator[bytes], each_second: float, se
             answers.late = max(answers.late, now - due)
             ask(due)
             due = began + answers.asked / each_second
-        for key, events in selector.select(min(0.05, max(0.0, due - now))):
+        time.sleep(TICK)
+        for key, events in selector.select(0):
             go_on(key.data, bool(events & selectors.EVENT_WRITE))
         while under_way and (first := next(iter(under_way))).due < now - PATIENCE:
             ended(first, 0)

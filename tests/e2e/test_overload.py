@@ -19,6 +19,9 @@ from bench.scenarios import bookings
 from tests.e2e.open_loop import Answers, send
 
 TIMES, SECONDS = 5, 60
+#: Seconds, before and after, in which the platform shows what it can do at most: long enough for mails to be written
+#: meanwhile, as they are under the load. The machine is not equally fast all the time, so it is compared with both.
+PEAK = 20
 #: With no divisor in common, so that everybody buys for every concert before the limit per person is met.
 BUYERS, CONCERTS = 2000, 7
 #: Connections with which the platform does as much as it can.
@@ -31,14 +34,14 @@ CLIENTS, BEGUN = 2000, 64
 
 def purchases(tokens: list[str], concerts: list[str]) -> Iterator[bytes]:
     """Each with a key of its own."""
-    for number in itertools.count():
-        items = [{"ticket_type": GENERAL, "quantity": 1}]
-        body = json.dumps({"concert_id": concerts[number % len(concerts)], "items": items}).encode()
+    items, flood = [{"ticket_type": GENERAL, "quantity": 1}], uuid.uuid4().hex
+    bodies = [json.dumps({"concert_id": concert_id, "items": items}) for concert_id in concerts]
+    for number, token, body in zip(itertools.count(), itertools.cycle(tokens), itertools.cycle(bodies)):
         yield (
             "POST /v1/bookings HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            f"Authorization: Bearer {tokens[number % len(tokens)]}\r\n"
-            f"Idempotency-Key: {uuid.uuid4().hex}\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode() + body
+            f"Authorization: Bearer {token}\r\nIdempotency-Key: {flood}-{number}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
 
 
 def flood(api_url: str, tokens: list[str], concerts: list[str], each_second: float) -> Answers:
@@ -66,7 +69,7 @@ def test_five_times_the_load_is_shed_and_as_much_is_sold_as_before(capsys: pytes
         concerts = [programme.concert() for _ in range(CONCERTS)]
         full = bookings(crowd, concerts)
         measure(stack, full, FULL, 3)
-        peak = measure(stack, full, FULL, 10).rate
+        before_it = measure(stack, full, FULL, PEAK).rate
         before = sizes(stack.processes())
         beside: dict[str, list[tuple[int, float]]] = {"health": [], "log in": []}
 
@@ -74,7 +77,7 @@ def test_five_times_the_load_is_shed_and_as_much_is_sold_as_before(capsys: pytes
             beside[what].append((answer.status_code, answer.elapsed.total_seconds()))
 
         with get_context("spawn").Pool(1) as pool:
-            flooding = pool.apply_async(flood, (stack.api_url, crowd.tokens, concerts, TIMES * peak))
+            flooding = pool.apply_async(flood, (stack.api_url, crowd.tokens, concerts, TIMES * before_it))
             biggest = before
             while not flooding.ready():
                 note("health", client.get("/health/live"))
@@ -84,13 +87,14 @@ def test_five_times_the_load_is_shed_and_as_much_is_sold_as_before(capsys: pytes
                 biggest = {name: tuple(map(max, biggest[name], now[name])) for name in before}  # type: ignore[misc]
                 flooding.wait(0.5)
             answers = flooding.get()
-        again = measure(stack, full, FULL, 10).rate
+        afterwards = measure(stack, full, FULL, PEAK).rate
         is_sound, said = stack.audit()
 
-    sold = answers.counted[201] / SECONDS
+    sold, peak = answers.counted[201] / SECONDS, (before_it + afterwards) / 2
     with capsys.disabled():
         print(
-            f"\n  at most {peak:.0f} bookings/s before, {again:.0f} afterwards; asked for {answers.asked / SECONDS:.0f}"
+            f"\n  at most {before_it:.0f} bookings/s before, {afterwards:.0f} afterwards; "
+            f"asked for {answers.asked / SECONDS:.0f}"
         )
         print(f"  sold {sold:.0f}/s, {100 * sold / peak:.0f} %; answers {dict(answers.counted)}")
         for status in sorted(answers.counted):
@@ -107,7 +111,7 @@ def test_five_times_the_load_is_shed_and_as_much_is_sold_as_before(capsys: pytes
     assert answers.percentile(201, 0.99) < 1
     assert answers.percentile(503, 0.5) < 0.5
     assert sold >= 0.85 * peak
-    assert again >= 0.85 * peak
+    assert afterwards >= 0.85 * before_it
     for told in beside.values():
         assert {status for status, _ in told} == {200}
         assert max(took for _, took in told) < 5

@@ -2,14 +2,17 @@
 
 import itertools
 import os
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 
+import psutil
 import pytest
 
 from local.programs import executable
@@ -23,13 +26,15 @@ HOST = "127.0.0.1"
 OURS, GUNICORNS = "gateway.worker.Worker", "gthread"
 #: With gunicorn's own workers a few are enough to occupy everything.
 MANY, FEW = 200, 20
+#: Connections opened one right after the other.
+TOGETHER = 64
 #: Nobody listens there: whoever needs the broker keeps a thread for a second.
 NOWHERE = "amqp://127.0.0.1:1/"
 
 
 @contextmanager
-def gateway(stack: LocalStack, worker: str = OURS, amqp_uri: str | None = None) -> Iterator[int]:
-    """The port of a gateway with one process of four threads of this kind."""
+def gateway(stack: LocalStack, worker: str = OURS, amqp_uri: str | None = None, processes: int = 1) -> Iterator[int]:
+    """The port of a gateway with so many *processes* of four threads of this kind."""
     port = free_port()
     environment = {
         **os.environ,
@@ -38,7 +43,7 @@ def gateway(stack: LocalStack, worker: str = OURS, amqp_uri: str | None = None) 
         "JWT_SECRET_KEY": "0123456789abcdef" * 4,
         "PYTHONPATH": str(ROOT),
         "PORT": str(port),
-        "GATEWAY_WORKERS": "1",
+        "GATEWAY_WORKERS": str(processes),
         "GATEWAY_THREADS": "4",
         "RATELIMIT_ENABLED": "false",
         "LOG_LEVEL": "critical",
@@ -86,6 +91,18 @@ def test_gunicorns_own_worker_would_be_held_up(stack: LocalStack, manner: Manner
     """The negative control: the same, and few of them."""
     with gateway(stack, GUNICORNS) as port, slow_clients(HOST, port, manner, FEW):
         assert not all(is_there(port) for _ in range(3))
+
+
+def test_clients_who_come_at_the_same_time_are_shared_among_the_processes(stack: LocalStack) -> None:
+    def clients(port: int) -> list[int]:
+        ends = [end for end in psutil.net_connections("tcp") if end.laddr[1] == port and end.status == "ESTABLISHED"]
+        return list(Counter(end.pid for end in ends).values())
+
+    with gateway(stack, processes=2) as port, ExitStack() as connected:
+        for _ in range(TOGETHER):
+            connected.enter_context(socket.create_connection((HOST, port)))
+        shared = poll(lambda: sum(taken := clients(port)) >= TOGETHER and taken)
+    assert len(shared) == 2 and min(shared) >= TOGETHER // 4, shared
 
 
 @pytest.mark.long

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway import line
-from gateway.line import AT_MOST, PACE, PATIENCE, Line
+from gateway.line import AT_LEAST, AT_MOST, PACE, PATIENCE, Line
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def settle(line: Line, clock: list[float], pace: float) -> None:
 
 
 def test_line_is_not_without_end(clock: list[float]) -> None:
-    assert fill(Line(32)) == PATIENCE / PACE
+    assert fill(Line(16)) == PATIENCE / PACE
 
 
 @pytest.mark.parametrize("pace", [0.003, 0.006, 0.01])
@@ -43,11 +43,11 @@ def test_as_many_are_let_in_as_are_answered_in_time(clock: list[float], pace: fl
 def test_some_are_let_in_beside_those_in_threads_however_slow_it_is(clock: list[float]) -> None:
     slow = Line(4)
     settle(slow, clock, 2.0)
-    assert fill(slow) == 5
+    assert fill(slow) == AT_LEAST * 4
 
 
 def test_time_in_which_a_thread_was_free_is_not_the_pace(clock: list[float]) -> None:
-    calm = Line(32)
+    calm = Line(16)
     before = fill(calm)
     for _ in range(before):
         calm.leave()
