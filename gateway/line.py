@@ -32,10 +32,10 @@ class Line:
             self.inside += 1
             return True
 
-    def is_full(self) -> bool:
-        """Whether whoever comes now is turned away."""
+    def lasts(self, seconds: float) -> bool:
+        """Whether no thread is without work for so long, though nobody joins."""
         with self._lock:
-            return self.inside >= self._room()
+            return (self.inside - self._threads) * self._pace > seconds
 
     def leave(self) -> None:
         """One is answered."""

@@ -34,8 +34,8 @@ LONGEST = 0.5
 #: Clients that are taken on at once, and seconds in which the next ones are left to the other processes: without that,
 #: one that is quick takes all who come at the same time, and turns away what another would have answered.
 AT_ONCE, OTHERS_TURN = 4, 0.001
-#: Seconds between two looks while nobody can be let in. It costs less to turn many away at a time.
-WHILE_FULL = 0.005
+#: Seconds between two looks while the threads have enough to do: it costs less to see to many at a time.
+BETWEEN_LOOKS = 0.01
 #: Threads for operators only: they want to know most when all others are busy.
 OPERATORS = 4
 #: Connections that are waited for to be hung up on, and bytes of each that nobody reads any more.
@@ -81,8 +81,8 @@ class Worker(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait until something happens, or it is our turn to accept."""
-        if self._lines[Kind.REST].is_full():
-            time.sleep(WHILE_FULL)
+        if self._lines[Kind.REST].lasts(BETWEEN_LOOKS):
+            time.sleep(BETWEEN_LOOKS)
         turn = self._accepts_from - time.monotonic()
         super().wait_for_and_dispatch_events(timeout if turn <= 0 else min(timeout, turn))
 

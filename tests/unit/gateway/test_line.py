@@ -63,3 +63,13 @@ def test_line_grows_again_when_it_goes_on_faster(clock: list[float]) -> None:
     settle(line, clock, 2.0)
     settle(line, clock, 0.01)
     assert fill(line) == pytest.approx(PATIENCE / 0.01, abs=2)
+
+
+def test_line_lasts_for_as_long_as_those_are_answered_who_wait_for_a_thread(clock: list[float]) -> None:
+    line = Line(4)
+    settle(line, clock, 0.01)
+    waiting = fill(line) - 4
+    assert line.lasts(0.9 * waiting * 0.01) and not line.lasts(1.1 * waiting * 0.01)
+    for _ in range(waiting):
+        line.leave()
+    assert not line.lasts(0.0)
