@@ -61,7 +61,7 @@ class Worker(ThreadWorker):
         self._reading: dict[Connection, float] = {}
         self._lingering: dict[Connection, float] = {}
         self._turned_away, self._told_at = 0, 0.0
-        self._accepts_from = 0.0
+        self._accepts_from, self._awaits_turn = 0.0, False
         super().init_process()
 
     def accept(self, listener: Any) -> None:
@@ -77,14 +77,16 @@ class Worker(ThreadWorker):
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """gunicorn asks for it before each wait."""
-        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
+        self._awaits_turn = enabled and time.monotonic() < self._accepts_from
+        super().set_accept_enabled(enabled and not self._awaits_turn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait until something happens, or it is our turn to accept."""
         if self._lines[Kind.REST].lasts(BETWEEN_LOOKS):
             time.sleep(BETWEEN_LOOKS)
-        turn = self._accepts_from - time.monotonic()
-        super().wait_for_and_dispatch_events(timeout if turn <= 0 else min(timeout, turn))
+        if self._awaits_turn:
+            timeout = max(0.0, self._accepts_from - time.monotonic())
+        super().wait_for_and_dispatch_events(timeout)
 
     def _welcome(self, taken: socket.socket, client: Any, listener: Any) -> None:
         self.nr_conns += 1

@@ -94,15 +94,25 @@ def test_gunicorns_own_worker_would_be_held_up(stack: LocalStack, manner: Manner
 
 
 def test_clients_who_come_at_the_same_time_are_shared_among_the_processes(stack: LocalStack) -> None:
-    def clients(port: int) -> list[int]:
-        ends = [end for end in psutil.net_connections("tcp") if end.laddr[1] == port and end.status == "ESTABLISHED"]
-        return list(Counter(end.pid for end in ends).values())
+    with gateway(stack, processes=2) as port:
+        poll(lambda: len(shared(port, TOGETHER)) == 2, seconds=60)  # both are there
+        each = shared(port, TOGETHER)
+    assert len(each) == 2 and min(each) >= TOGETHER // 4, each
 
-    with gateway(stack, processes=2) as port, ExitStack() as connected:
-        for _ in range(TOGETHER):
+
+def shared(port: int, number: int) -> list[int]:
+    """How many of so many clients each process has who come one right after the other, and go again."""
+
+    def taken() -> Counter[int | None]:
+        ends = [end for end in psutil.net_connections("tcp") if end.laddr[1] == port and end.status == "ESTABLISHED"]
+        return Counter(end.pid for end in ends)
+
+    with ExitStack() as connected:
+        for _ in range(number):
             connected.enter_context(socket.create_connection((HOST, port)))
-        shared = poll(lambda: sum(taken := clients(port)) >= TOGETHER and taken)
-    assert len(shared) == 2 and min(shared) >= TOGETHER // 4, shared
+        found = poll(lambda: sum((found := taken()).values()) == number and found)
+    poll(lambda: not taken())
+    return list(found.values())
 
 
 @pytest.mark.long
