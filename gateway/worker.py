@@ -34,6 +34,8 @@ LONGEST = 0.5
 #: Clients that are taken on at once, and seconds in which the next ones are left to the other processes: without that,
 #: one that is quick takes all who come at the same time, and turns away what another would have answered.
 AT_ONCE, OTHERS_TURN = 4, 0.001
+#: And while the threads have enough to do: those who come are many then, and to be told soon.
+AT_ONCE_IF_BUSY = 32
 #: Seconds between two looks while the threads have enough to do: it costs less to see to many at a time.
 BETWEEN_LOOKS = 0.01
 #: Threads for operators only: they want to know most when all others are busy.
@@ -66,7 +68,7 @@ class Worker(ThreadWorker):
 
     def accept(self, listener: Any) -> None:
         """Somebody connects."""
-        for _ in range(AT_ONCE):
+        for _ in range(AT_ONCE_IF_BUSY if self._is_busy() else AT_ONCE):
             try:
                 taken, client = listener.accept()
             except (BlockingIOError, ConnectionAbortedError):  # another process was faster, or the client has gone
@@ -82,11 +84,14 @@ class Worker(ThreadWorker):
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wait until something happens, or it is our turn to accept."""
-        if self._lines[Kind.REST].lasts(BETWEEN_LOOKS):
+        if self._is_busy():
             time.sleep(BETWEEN_LOOKS)
         if self._awaits_turn:
             timeout = max(0.0, self._accepts_from - time.monotonic())
         super().wait_for_and_dispatch_events(timeout)
+
+    def _is_busy(self) -> bool:
+        return self._lines[Kind.REST].lasts(BETWEEN_LOOKS)
 
     def _welcome(self, taken: socket.socket, client: Any, listener: Any) -> None:
         self.nr_conns += 1
