@@ -103,9 +103,10 @@ def test_clients_who_come_at_the_same_time_are_shared_among_the_processes(stack:
 def shared(port: int, number: int) -> list[int]:
     """How many of so many clients each process has who come one right after the other, and go again."""
 
-    def taken() -> Counter[int | None]:
+    def taken() -> Counter[int]:
+        """Who is connected, and not taken on yet, is nobody's."""
         ends = [end for end in psutil.net_connections("tcp") if end.laddr[1] == port and end.status == "ESTABLISHED"]
-        return Counter(end.pid for end in ends)
+        return Counter(end.pid for end in ends if end.pid)
 
     with ExitStack() as connected:
         for _ in range(number):
