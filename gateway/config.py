@@ -20,6 +20,11 @@ class MissingSetting(Exception):
     """A setting the gateway cannot do without is missing, too weak, or makes no sense."""
 
 
+def answered_at_once() -> int:
+    """Requests that a process answers at the same time: its threads."""
+    return int(os.environ.get("GATEWAY_THREADS", "16"))
+
+
 def from_environment() -> dict[str, Any]:
     """
     Flask's configuration.
@@ -27,7 +32,7 @@ def from_environment() -> dict[str, Any]:
     Raises:
         MissingSetting: names the variable.
     """
-    half = max(1, int(os.environ.get("GATEWAY_THREADS", "16")) // 2)
+    half = max(1, answered_at_once() // 2)
     return {
         "AMQP_URI": _required("AMQP_URI"),
         "SESSION_REDIS_URL": _required("SESSION_REDIS_URL"),

@@ -6,7 +6,7 @@ import tempfile
 
 import gunicorn.util
 
-from gateway.config import LARGEST_BODY
+from gateway.config import LARGEST_BODY, answered_at_once
 from gateway.unreadable import write_problem
 from rabbitmq import garbage, logs
 
@@ -22,7 +22,7 @@ bind = f"{os.environ.get('HOST', '127.0.0.1')}:{os.environ.get('PORT', '3000')}"
 workers = int(os.environ.get("GATEWAY_WORKERS", "2"))
 #: One of threads that neither slow clients nor too many of them can occupy.
 worker_class = "gateway.worker.Worker"
-threads = int(os.environ.get("GATEWAY_THREADS", "16"))
+threads = answered_at_once()
 #: Longer than proxies and clients keep a connection that rests (60 s, mostly): whoever may be about to send on it is to
 #: hang up first.
 keepalive = 65
