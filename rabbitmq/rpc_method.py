@@ -8,6 +8,7 @@ A request that can be answered is answered: with the result, with a refusal of t
 import inspect
 import json
 import logging
+import random
 import re
 import time
 from importlib import import_module
@@ -34,6 +35,9 @@ from rabbitmq.queue_consumer import SafeQueueConsumer
 log = logging.getLogger(__name__)
 
 ExcInfo = Any
+#: Of several processes of a service the one with the highest gets a request, as long as it can take more. Any will do;
+#: what is done together is done in one visit to the database (`rabbitmq/group_commit.py`).
+RANK = random.randrange(1_000_000)
 #: Bytes of a reply; above 16 MiB the broker takes none.
 LARGEST_REPLY = 15 * 1024 * 1024
 #: Where a service may write to. At any other key the broker would close the channel, by which requests come, too.
@@ -49,7 +53,8 @@ class SafeRpcConsumer(RpcConsumer):
 
     def setup(self) -> None:
         if self.queue is None:
-            self.queue = Queue(names.rpc_queue(self.container.service_name), no_declare=True)
+            queue = names.rpc_queue(self.container.service_name)
+            self.queue = Queue(queue, no_declare=True, consumer_arguments={"x-priority": RANK})
             self.queue_consumer.register_provider(self)
             self._registered = True
 

@@ -11,7 +11,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from gateway.rpc import RemoteError
 from rabbitmq import delays
 from rabbitmq.errors import Unavailable
-from rabbitmq.names import RPC_EXCHANGE
+from rabbitmq.names import RPC_EXCHANGE, rpc_queue
 from tests.integration.rabbitmq import dead_letters
 from tests.integration.rabbitmq.dead_letters import Letter
 from tests.integration.rabbitmq.tiny import EVENT, RETRY_AFTER, WORKERS, Metrics, Tiny, encoded, event
@@ -39,6 +39,10 @@ def is_empty(channel: BlockingChannel, queue: str) -> bool:
     return channel.queue_declare(queue, passive=True).method.message_count == 0
 
 
+def consumers(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.consumer_count)
+
+
 # --- calls
 
 
@@ -49,6 +53,17 @@ def test_call_that_a_process_died_of_goes_to_the_next_which_is_told(tiny: Tiny) 
         tiny.wait_until_dead()
         tiny.start()
         assert answer.result() is False  # the call from there is a call of its own
+
+
+def test_of_two_processes_one_gets_what_it_can_take_and_the_other_the_rest(
+    channel: BlockingChannel, tiny: Tiny
+) -> None:
+    with tiny.another(), ThreadPoolExecutor(2 * WORKERS) as pool:
+        poll(lambda: consumers(channel, rpc_queue(tiny.name)) == 2)
+        [first] = {tiny.call("pid") for _ in range(10)}
+        slow = [pool.submit(lambda: tiny.call("slow_echo", value=1, seconds=0.8)) for _ in range(WORKERS)]
+        poll(lambda: tiny.call("pid") != first)
+        assert [one.result() for one in slow] == [1] * WORKERS
 
 
 # --- events

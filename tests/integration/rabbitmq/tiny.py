@@ -56,7 +56,23 @@ class Tiny:
 
     def start(self, calls_others: bool = True, acks_first: bool = False) -> None:
         """Start it; returns when it answers."""
-        self._process = subprocess.Popen(
+        self._process = self._started(calls_others, acks_first)
+        poll(self._answers, STARTING)
+
+    @contextmanager
+    def another(self) -> Iterator[None]:
+        """A second process of it serves during the block, as soon as it takes requests."""
+        process = self._started(metrics_port=local_stack.free_port())
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def _started(
+        self, calls_others: bool = True, acks_first: bool = False, metrics_port: int = 0
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "tests.integration.rabbitmq.tiny_service", self.name],
             cwd=ROOT,
             env={
@@ -67,11 +83,10 @@ class Tiny:
                 "CALLS_OTHERS": "yes" if calls_others else "",
                 "ACKS_FIRST": "yes" if acks_first else "",
                 "WORKERS": str(WORKERS),
-                "METRICS_PORT": str(self._metrics_port),
+                "METRICS_PORT": str(metrics_port or self._metrics_port),
             },
             stderr=subprocess.DEVNULL,
         )
-        poll(self._answers, STARTING)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
