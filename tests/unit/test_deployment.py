@@ -128,9 +128,9 @@ def test_what_a_service_waits_for_exists_and_can_become_healthy() -> None:
             assert name in SERVICES
 
 
-def test_only_the_gateway_is_reached_from_other_machines() -> None:
+def test_only_the_proxy_before_the_gateway_is_reached_from_other_machines() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published.pop("gateway") == ["${PORT:-3000}:3000"]
+    assert published.pop("nginx") == ["${PORT:-3000}:8080"]
     assert set(published) == {"rabbitmq", "mailpit"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
@@ -150,8 +150,15 @@ def test_no_container_has_root_or_a_privilege() -> None:
         assert name in OURS or service["user"].split(":")[0] not in ("root", "0")
 
 
-def test_our_containers_are_read_only_and_bounded() -> None:
-    for service in OURS.values():
+def test_the_gateway_believes_the_proxy_which_finds_it() -> None:
+    conf = (ROOT / "nginx" / "nginx.conf").read_text()
+    assert f"server gateway:{example('gateway')['PORT']} resolve;" in conf and "listen 8080;" in conf
+    assert example("gateway")["TRUSTED_PROXIES"] == "1"
+    assert SERVICES["nginx"]["volumes"] == ["./nginx/nginx.conf:/etc/nginx/nginx.conf:ro"]
+
+
+def test_our_containers_and_the_proxy_are_read_only_and_bounded() -> None:
+    for service in [*OURS.values(), SERVICES["nginx"]]:
         assert service["read_only"] and service["tmpfs"] == "/tmp"
         assert service["mem_limit"] and service["pids_limit"]
         assert service["stop_grace_period"] == "30s"

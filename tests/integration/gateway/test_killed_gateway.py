@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from local import ports
-from tests.integration.gateway.test_slow_clients import HOST, gateway
+from tests.integration.gateway.serving import HOST, gateway
 from tests.local_stack import LocalStack
 from tests.polling import poll
 

@@ -1,71 +1,31 @@
 """Clients that are slow, or too many, hold up nobody: with few threads, and without a proxy in front."""
 
 import itertools
-import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from statistics import median
 
 import psutil
 import pytest
 
-from local.programs import executable
-from local.settings import ROOT
 from tests.e2e.open_loop import send
+from tests.integration.gateway.serving import HOST, gateway, is_there
 from tests.integration.gateway.slow_clients import MANNERS, Manner, slow_clients
-from tests.local_stack import LocalStack, free_port
+from tests.local_stack import LocalStack
 from tests.polling import poll
 
-HOST = "127.0.0.1"
-OURS, GUNICORNS = "gateway.worker.Worker", "gthread"
+GUNICORNS = "gthread"
 #: With gunicorn's own workers a few are enough to occupy everything.
 MANY, FEW = 200, 20
 #: Connections opened one right after the other.
 TOGETHER = 64
 #: Nobody listens there: whoever needs the broker keeps a thread for a second.
 NOWHERE = "amqp://127.0.0.1:1/"
-
-
-@contextmanager
-def gateway(stack: LocalStack, worker: str = OURS, amqp_uri: str | None = None, processes: int = 1) -> Iterator[int]:
-    """The port of a gateway with so many *processes* of four threads of this kind."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "AMQP_URI": amqp_uri or stack.amqp_uri,
-        "SESSION_REDIS_URL": stack.session_redis_url,
-        "JWT_SECRET_KEY": "0123456789abcdef" * 4,
-        "PYTHONPATH": str(ROOT),
-        "PORT": str(port),
-        "GATEWAY_WORKERS": str(processes),
-        "GATEWAY_THREADS": "4",
-        "RATELIMIT_ENABLED": "false",
-        "LOG_LEVEL": "critical",
-    }
-    command = [executable("gunicorn"), "-c", "gateway/gunicorn.conf.py", "-k", worker, "gateway.app:create_app()"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=sys.stderr)
-    try:
-        poll(lambda: is_there(port), seconds=60, every=0.1)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def is_there(port: int, seconds: float = 2.0) -> bool:
-    """Whether it answers within so many *seconds*."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/health/live", timeout=seconds) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
