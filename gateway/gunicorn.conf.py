@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 
+import gunicorn.glogging
 import gunicorn.util
 
 from gateway.config import LARGEST_BODY, answered_at_once
@@ -39,6 +40,16 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower()
 logconfig_dict = logs.settings("gateway", loglevel) | {
     "loggers": {"gunicorn.error": {"level": loglevel.upper(), "handlers": [], "propagate": True}}
 }
+
+
+class Log(gunicorn.glogging.Logger):
+    """With `logconfig_dict` gunicorn's own puts a line together for each request, and writes it nowhere."""
+
+    def access(self, resp, req, environ, request_time):
+        """`gateway/request_log.py` has told of it."""
+
+
+logger_class = Log
 
 
 def pre_request(worker, req):
