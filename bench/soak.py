@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from math import gcd
 from typing import NamedTuple
 
 from bench import costs
@@ -28,9 +29,16 @@ class Look(NamedTuple):
 
 def soak(stack: Stack, crowd: Crowd, programme: Programme, seconds: int) -> Iterator[Look]:
     """Book for so many seconds; enough concerts that nobody meets the limit, and nothing is sold out."""
-    tickets = len(crowd.tokens) * LIMIT
-    scenario = bookings(crowd, programme.concerts(1 + MOST * seconds // tickets))
+    scenario = bookings(crowd, programme.concerts(concerts_for(len(crowd.tokens), seconds)))
     began = time.monotonic()
     while (at := time.monotonic() - began) < seconds:
         measured = measure(stack, scenario, CONNECTIONS, LOOK)
         yield Look(at, measured, dict(costs.read(stack.processes(), memory=True).memory))
+
+
+def concerts_for(buyers: int, seconds: int) -> int:
+    """How many concerts are enough. A buyer whose turn comes round again is at another one."""
+    concerts = 1 + MOST * seconds // (buyers * LIMIT)
+    while gcd(concerts, buyers) > 1:
+        concerts += 1
+    return concerts

@@ -46,6 +46,11 @@ class Offer:
         self.plans = {code: SeatingPlan(t["seating"]) for code, t in self.types.items() if t.get("seating")}
 
     @cached_property
+    def rows(self) -> int:
+        """How many rows of seats there are."""
+        return sum(len(plan.rows) for plan in self.plans.values())
+
+    @cached_property
     def closes(self) -> datetime:
         """The first moment at which nothing is sold any more."""
         return from_wire(self.terms["sales_close_at"])

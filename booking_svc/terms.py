@@ -17,8 +17,8 @@ from booking_svc.offer import Offer
 from rabbitmq.database import Document, prepare
 from rabbitmq.times import from_wire
 
-#: Concerts whose terms a process remembers; of the largest, with 50,000 seats, each takes half a megabyte.
-REMEMBERED = 200
+#: Concerts whose terms a process remembers, some 4 KB each, and rows of seats in all of them, 250 bytes each.
+REMEMBERED, ROWS = 5_000, 200_000
 
 
 class Terms:
@@ -31,6 +31,7 @@ class Terms:
     def __init__(self, database: Database[Document]) -> None:
         self._terms = prepare(database, "terms", [])
         self._known: dict[str, Offer] = {}
+        self._rows = 0
 
     def set(self, terms: SalesTerms) -> Offer:
         """Store *terms* unless newer ones are there. Returns what is in force."""
@@ -86,13 +87,20 @@ class Terms:
     def _remember(self, stored: Document) -> Offer:
         terms, proposed = cast(SalesTerms, stored["terms"]), cast(SalesTerms | None, stored.get("proposed"))
         offer = Offer(capped(terms, proposed) if proposed else terms)
-        known = self._known.pop(offer.concert_id, None)
+        known = self._forget(offer.concert_id)
         if known is not None and known.version > offer.version:  # another request has read newer ones meanwhile
             offer = known
-        while len(self._known) >= REMEMBERED:
-            self._known.pop(next(iter(self._known)))
+        while self._known and (len(self._known) >= REMEMBERED or self._rows + offer.rows > ROWS):
+            self._forget(next(iter(self._known)))
         self._known[offer.concert_id] = offer
+        self._rows += offer.rows
         return offer
+
+    def _forget(self, concert_id: str) -> Offer | None:
+        known = self._known.pop(concert_id, None)
+        if known is not None:
+            self._rows -= known.rows
+        return known
 
 
 def versions(stored: Document) -> list[Version]:
