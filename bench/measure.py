@@ -9,6 +9,8 @@ from bench import costs
 from bench.scenarios import Scenario
 from bench.stack import IN_THE_BACKGROUND, Stack
 
+TURNED_AWAY = "unavailable"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -20,7 +22,7 @@ class Measured:
     rate: float  #: answers a second that were as expected
     p50: float  #: milliseconds
     p99: float
-    cpu: Mapping[str, float]  #: milliseconds for each answer, by program; `wrk` is the load itself
+    cpu: Mapping[str, float]  #: milliseconds for each that is not TURNED_AWAY, by program; `wrk` is the load itself
     others: Mapping[str, int] = field(default_factory=dict)  #: answers that were not as expected
 
     @property
@@ -44,7 +46,8 @@ def measure(stack: Stack, scenario: Scenario, connections: int, seconds: float, 
     before = costs.read(processes)
     answers = scenario.load.run(stack.api_url, connections, seconds, pause)
     spent = {**costs.read(processes).since(before), "wrk": answers.cpu}
-    number = max(1, sum(answers.counted.values()))
+    # Whom the gateway turns away at once, since there is too much to do, costs next to nothing and got nothing.
+    number = max(1, sum(answers.counted.values()) - answers.counted.get(TURNED_AWAY, 0))
     return Measured(
         scenario=scenario.name,
         connections=connections,
