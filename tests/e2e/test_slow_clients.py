@@ -5,7 +5,7 @@ import time
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
-from tests.e2e.api_client import PASSWORD, Box, Person, insist
+from tests.e2e.api_client import Box, insist
 from tests.integration.gateway.slow_clients import MANNERS, slow_clients
 from tests.polling import poll
 
@@ -21,14 +21,7 @@ def test_bookings_and_logins_go_on_beside_two_hundred_slow_clients(box: Box) -> 
         until = time.monotonic() + 3
         for times in itertools.count(1):
             assert insist(buyer, concert["id"]).status_code == 201
-            poll(lambda: logs_in(box, buyer), seconds=10, every=1)
+            poll(lambda: box.logs_in(buyer), seconds=10, every=1)
             assert box.http.get("/health/ready").status_code == 200
             if times >= 3 and time.monotonic() > until:
                 break
-
-
-def logs_in(box: Box, person: Person) -> bool:
-    """Those who do not read ask for large answers again and again: a busy machine may put a login off, too."""
-    answer = box.http.post("/v1/auth/login", json={"email": person.user["email"], "password": PASSWORD})
-    assert answer.status_code in (200, 503), answer.text
-    return answer.status_code == 200
