@@ -76,7 +76,8 @@ def build(name_: str) -> type:
             return "pong"
 
         @rpc
-        def pid(self) -> int:
+        def pid(self, seconds: float = 0) -> int:
+            time.sleep(seconds)
             return os.getpid()
 
         @rpc
