@@ -35,8 +35,9 @@ from rabbitmq.queue_consumer import SafeQueueConsumer
 log = logging.getLogger(__name__)
 
 ExcInfo = Any
-#: Of several processes of a service the one with the highest gets a request, as long as it can take more. Any will do;
-#: what is done together is done in one visit to the database (`rabbitmq/group_commit.py`).
+#: Where a service's configuration says ONE_PROCESS_FIRST, that of its processes with the highest gets a request, as
+#: long as it can take more. Any will do; what is done together is done in one visit to the database
+#: (`rabbitmq/group_commit.py`).
 RANK = random.randrange(1_000_000)
 #: Bytes of a reply; above 16 MiB the broker takes none.
 LARGEST_REPLY = 15 * 1024 * 1024
@@ -54,7 +55,8 @@ class SafeRpcConsumer(RpcConsumer):
     def setup(self) -> None:
         if self.queue is None:
             queue = names.rpc_queue(self.container.service_name)
-            self.queue = Queue(queue, no_declare=True, consumer_arguments={"x-priority": RANK})
+            ranked = {"x-priority": RANK} if self.container.config.get("ONE_PROCESS_FIRST") else None
+            self.queue = Queue(queue, no_declare=True, consumer_arguments=ranked)
             self.queue_consumer.register_provider(self)
             self._registered = True
 

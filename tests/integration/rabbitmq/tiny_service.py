@@ -212,6 +212,7 @@ def main(name: str) -> None:
             "SERVICE_CONTAINER_CLS": "rabbitmq.container.Container",
             "serializer": "json",
             "max_workers": int(os.environ["WORKERS"]),
+            "ONE_PROCESS_FIRST": True,
             "METRICS_HOST": "127.0.0.1",
             "METRICS_PORT": os.environ["METRICS_PORT"],
         }
