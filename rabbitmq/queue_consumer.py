@@ -105,7 +105,7 @@ class SafeQueueConsumer(QueueConsumer):
 
     def _look_whether_to_stop(self) -> None:
         """While there is no broker."""
-        if self._consumers_ready.ready():  # else Nameko ends the search itself
+        if self._consumers_ready.ready():  # else it starts, and `Container.stop` ends that
             with suppress(AMQPError, OSError):
                 self.on_iteration()
         if self.should_stop:

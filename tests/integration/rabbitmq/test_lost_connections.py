@@ -6,7 +6,7 @@ import pytest
 
 from rabbitmq.errors import Unavailable
 from tests.integration.rabbitmq import tiny as tiny_
-from tests.integration.rabbitmq.tiny import Tiny
+from tests.integration.rabbitmq.tiny import STARTING, Tiny
 from tests.local_stack import LocalStack
 from tests.polling import poll
 from tests.tcp_proxy import TcpProxy
@@ -53,3 +53,19 @@ def test_service_that_is_asked_to_stop_while_it_looks_for_the_broker_ends_in_goo
     behind_cable.ask_to_stop()
     behind_cable.wait_until_dead()
     assert cable.connections == before
+
+
+@pytest.mark.parametrize("with_broker", ["silent", "gone"])
+def test_service_that_is_asked_to_stop_while_it_starts_ends_in_good_time(
+    cable: TcpProxy, behind_cable: Tiny, with_broker: str
+) -> None:
+    behind_cable.kill()
+    met = cable.connections + cable.refused
+    if with_broker == "silent":
+        cable.clog()
+    else:
+        cable.cut(refusing=True)
+    behind_cable.begin()
+    poll(lambda: cable.connections + cable.refused > met, STARTING)
+    behind_cable.ask_to_stop()
+    behind_cable.wait_until_dead()

@@ -56,8 +56,12 @@ class Tiny:
 
     def start(self, calls_others: bool = True, acks_first: bool = False) -> None:
         """Start it; returns when it answers."""
-        self._process = self._started(calls_others, acks_first)
+        self.begin(calls_others, acks_first)
         poll(self._answers, STARTING)
+
+    def begin(self, calls_others: bool = True, acks_first: bool = False) -> None:
+        """Start it; returns at once."""
+        self._process = self._started(calls_others, acks_first)
 
     @contextmanager
     def another(self) -> Iterator[None]:
