@@ -1,17 +1,33 @@
-"""What of the work in the background is left to do."""
+"""What of the work in the background is left to do, and what it takes."""
 
+import time
 from collections.abc import Mapping
 
+from bench import costs
+from bench.measure import Measured
+from bench.stack import Stack
 from mailer_svc.ledger import WAITING
 from rabbitmq import database
 from rabbitmq.outbox import PENDING
 
 
 def read(facts: Mapping[str, str]) -> dict[str, int]:
-    """Bookings whose event waits for the relay, and confirmations that wait for the mailer, or are not heard of yet."""
+    """Bookings whose event waits for the relay, confirmations that wait for the mailer, and those that are sent."""
     bookings = database.connect(facts["MONGO_URI"], "booking_svc")["bookings"]
     ledger = database.connect(facts["MONGO_URI"], "mailer_svc")["ledger"]
     return {
         "events": bookings.count_documents({PENDING: {"$exists": True}}),
         "mails": ledger.count_documents({"state": {"$in": WAITING}}),
+        "sent": ledger.count_documents({"state": "sent"}),
     }
+
+
+def work_off(stack: Stack, seconds: float) -> Measured:
+    """What a mail takes, its events and all that is written of it, while nothing else happens for *seconds*."""
+    processes, sent = stack.processes(), read(stack.facts)["sent"]
+    began, before = time.monotonic(), costs.read(processes)
+    time.sleep(seconds)
+    spent, took = costs.read(processes).since(before), time.monotonic() - began
+    mails = max(1, read(stack.facts)["sent"] - sent)
+    cpu = {program: 1000 * spent[program] / mails for program in sorted(spent)}
+    return Measured("mails", 0, took, mails / took, p50=0, p99=0, cpu=cpu)

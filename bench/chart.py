@@ -12,7 +12,7 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from bench.measure import Measured
-from bench.report import COLUMNS, echo_among
+from bench.report import COLUMNS
 from bench.results import Results
 
 INK, GREY = "#1f2937", "#9ca3af"
@@ -58,9 +58,9 @@ def draw(results: Results, file: Path) -> None:
 
 
 def _rates(axes: Axes, measured: Sequence[Measured], connections: int) -> None:
-    names, echo = [one.scenario for one in measured], echo_among(measured)
+    names = [one.scenario for one in measured]
     bars = axes.barh(names, [one.rate for one in measured], color=[COLOURS["gateway"]] * len(names))
-    labels = [f"{one.rate:.0f}" + (f"  ({one.rate / echo.rate:.2f})" if echo else "") for one in measured]
+    labels = [f"{one.rate:.0f}" + (f"  ({one.of_echo:.2f})" if one.of_echo else "") for one in measured]
     axes.bar_label(bars, labels, padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.2)
@@ -101,7 +101,7 @@ def _curve(name: str, points: Sequence[tuple[int, Measured]]) -> Callable[[Axes]
         axes.set_ylim(0, 1.4 * max(one.cpu_in_all for _, one in points))
         for place, (_, one) in zip(places, points, strict=True):
             axes.annotate(
-                f"{one.cpu_in_all:.2f} ms\n{one.rate:.0f}/s",
+                f"{one.cpu_in_all:.2f} ms\n{one.of_echo or 0:.2f} of echo",
                 (place, one.cpu_in_all),
                 textcoords="offset points",
                 xytext=(0, 6),

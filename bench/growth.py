@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from bench.archive import Archive
 from bench.crowd import Crowd
-from bench.measure import Measured, measure
+from bench.measure import Measured, measure, together
 from bench.programme import Programme
-from bench.scenarios import bookings
+from bench.scenarios import ECHO, SCENARIOS, bookings
 from bench.stack import Stack
 
 CONNECTIONS, WARM_UP = 64, 1
+#: Bookings and echo take so many turns for each size: the machine itself is now faster and now slower.
+TURNS = 2
 #: Seconds after which a new concert is counted once more when it is asked for, and in which all have been.
 COUNTED_AGAIN, FIRST_CONTACT = 16, 5
 #: Tickets on sale in all, however small the concerts are: more than are sold while one size is measured.
@@ -76,6 +78,12 @@ CURVES: Mapping[str, Callable[[Ground, bool], Iterator[Point]]] = {
 
 
 def _bookings(ground: Ground, concerts: Sequence[str]) -> Measured:
-    scenario = bookings(ground.crowd, concerts)
-    measure(ground.stack, scenario, CONNECTIONS, WARM_UP)  # each process reads the terms of each concert once
-    return measure(ground.stack, scenario, CONNECTIONS, ground.seconds)
+    """Up to the answer, beside echo."""
+    both = (
+        bookings(ground.crowd, concerts)._replace(alone=True),
+        SCENARIOS[ECHO](ground.crowd, ground.programme)._replace(alone=True),
+    )
+    measure(ground.stack, both[0], CONNECTIONS, WARM_UP)  # each process reads the terms of each concert once
+    turns = [[measure(ground.stack, one, CONNECTIONS, ground.seconds) for one in both] for _ in range(TURNS)]
+    booked, echo = map(together, zip(*turns, strict=True))
+    return booked.compared(echo)

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 from bench import costs
 from bench.scenarios import Scenario
@@ -24,11 +25,16 @@ class Measured:
     p99: float
     cpu: Mapping[str, float]  #: milliseconds for each that is not TURNED_AWAY, by program; `wrk` is the load itself
     others: Mapping[str, int] = field(default_factory=dict)  #: answers that were not as expected
+    of_echo: float | None = None  #: its rate, as a part of echo's, measured beside it
 
     @property
     def cpu_in_all(self) -> float:
         """Of what a request waits for: neither the load nor what works in the background."""
         return sum(ms for program, ms in self.cpu.items() if program not in (*IN_THE_BACKGROUND, "wrk"))
+
+    def compared(self, echo: Self | None) -> Self:
+        """The same, with `of_echo`, if there is an echo."""
+        return replace(self, of_echo=self.rate / echo.rate) if echo and echo.rate else self
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "cpu_in_all": self.cpu_in_all}
@@ -43,9 +49,10 @@ def measure(stack: Stack, scenario: Scenario, connections: int, seconds: float, 
     """
     connections = min(connections, scenario.most)
     processes = stack.processes()
-    before = costs.read(processes)
-    answers = scenario.load.run(stack.api_url, connections, seconds, pause)
-    spent = {**costs.read(processes).since(before), "wrk": answers.cpu}
+    with stack.background_rests() if scenario.alone else nullcontext():
+        before = costs.read(processes)
+        answers = scenario.load.run(stack.api_url, connections, seconds, pause)
+        spent = {**costs.read(processes).since(before), "wrk": answers.cpu}
     # Whom the gateway turns away at once, since there is too much to do, costs next to nothing and got nothing.
     number = max(1, sum(answers.counted.values()) - answers.counted.get(TURNED_AWAY, 0))
     return Measured(

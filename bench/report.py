@@ -31,9 +31,9 @@ HEADER = " ".join(
 ) + " ".join(f"{column:>7}" for column in COLUMNS)
 
 
-def row(one: Measured, echo: Measured | None = None, label: str = "") -> str:
+def row(one: Measured, label: str = "") -> str:
     """A line below HEADER. CPU is a request's, in all without what works in the background, and by program."""
-    ratio = f"{one.rate / echo.rate:7.2f}" if echo and echo.rate else f"{'':7}"
+    ratio = f"{'':7}" if one.of_echo is None else f"{one.of_echo:7.2f}"
     figures = f"{one.rate:6.0f} {ratio} {one.p50:7.1f} {one.p99:7.1f} {one.cpu_in_all:7.2f}"
     parts = [sum(one.cpu.get(program, 0.0) for program in programs) for programs in COLUMNS.values()]
     line = f"{label or one.scenario:{LEFT}} {figures} =  " + " ".join(f"{part:7.2f}" for part in parts)
@@ -63,11 +63,10 @@ def mebibytes(number: int) -> str:
 
 def markdown(measured: Sequence[Measured]) -> str:
     """The same as a table in Markdown."""
-    echo = echo_among(measured)
     lines = ["| | /s | of echo | p50 ms | p99 ms | CPU ms | " + " | ".join(COLUMNS) + " |"]
     lines.append("|---" * (6 + len(COLUMNS)) + "|")
     for one in measured:
-        ratio = f"{one.rate / echo.rate:.2f}" if echo and echo.rate else ""
+        ratio = "" if one.of_echo is None else f"{one.of_echo:.2f}"
         parts = [sum(one.cpu.get(program, 0.0) for program in programs) for programs in COLUMNS.values()]
         cells = [one.scenario, f"{one.rate:.0f}", ratio, f"{one.p50:.1f}", f"{one.p99:.0f}", f"{one.cpu_in_all:.2f}"]
         lines.append("| " + " | ".join([*cells, *(f"{part:.2f}" for part in parts)]) + " |")

@@ -105,6 +105,10 @@ class Run:
             measure(ground.stack, scenario, USUAL, WARM_UP)
         for number in self._plan.connections if made else ():
             results.table[number] = self._table(ground.stack, made, number)
+        if BOOKINGS in names:
+            results.afterwards.append(backlog.work_off(ground.stack, CALM_SECONDS))
+            _say(f"\nWhat is done for a booking afterwards, {CALM_SECONDS} s\n{report.HEADER}")
+            _say(report.row(results.afterwards[-1]))
         for name in (ECHO, BOOKINGS) if PACED in parts else ():
             results.paced.append(self._paced(ground.stack, SCENARIOS[name](ground.crowd, ground.programme)))
         for name, curve in CURVES.items():
@@ -125,10 +129,11 @@ class Run:
                 with self._spy(running, scenario, connections):
                     one = measure(running, scenario, connections, self._plan.seconds)
                 taken[scenario.name].append(one)
-                _say(report.row(one, taken.get(ECHO, [None])[-1]))
+                _say(report.row(one.compared(taken.get(ECHO, [None])[-1])))
         means = [together(found) for found in taken.values()]
+        means = [one.compared(report.echo_among(means)) for one in means]
         if self._plan.rounds > 1:
-            _say("\n".join(["means", *(report.row(one, report.echo_among(means)) for one in means)]))
+            _say("\n".join(["means", *map(report.row, means)]))
         return means
 
     def _spy(self, running: Stack, scenario: Scenario, connections: int) -> AbstractContextManager[None]:

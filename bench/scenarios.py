@@ -14,6 +14,7 @@ class Scenario(NamedTuple):
     expected: str  #: the answer, as `Answers.counted` calls it
     load: Load
     most: int = 1000  #: connections; with more of them it is meant to turn requests away
+    alone: bool = False  #: relay and mailer rest meanwhile
 
 
 ECHO, BOOKINGS = "echo", "bookings"
@@ -27,6 +28,11 @@ def _echo(crowd: Crowd, programme: Programme) -> Scenario:
 def _bookings(crowd: Crowd, programme: Programme) -> Scenario:
     """One standing place each, written to MongoDB before the answer."""
     return bookings(crowd, [programme.concert()])
+
+
+def _bookings_alone(crowd: Crowd, programme: Programme) -> Scenario:
+    """The same, up to the answer: events and mails come afterwards."""
+    return bookings(crowd, [programme.concert()])._replace(name="bookings-alone", alone=True)
 
 
 def bookings(crowd: Crowd, concerts: Sequence[str]) -> Scenario:
@@ -81,6 +87,7 @@ def _logins(crowd: Crowd, programme: Programme) -> Scenario:
 SCENARIOS: Mapping[str, Callable[[Crowd, Programme], Scenario]] = {
     ECHO: _echo,
     BOOKINGS: _bookings,
+    "bookings-alone": _bookings_alone,
     "holds": _holds,
     "seats": _seats,
     "sold-out": _sold_out,

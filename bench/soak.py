@@ -9,12 +9,12 @@ from bench import costs
 from bench.crowd import Crowd
 from bench.measure import Measured, measure
 from bench.programme import LIMIT, Programme
-from bench.scenarios import bookings
+from bench.scenarios import ECHO, SCENARIOS, bookings
 from bench.stack import Stack
 
 CONNECTIONS = 64
-#: Seconds between two looks.
-LOOK = 20
+#: Seconds that a look takes, and its comparison with echo: the machine itself is now faster and now slower.
+LOOK, COMPARISON = 20, 2
 #: More than are ever booked in a second.
 MOST = 2000
 
@@ -30,9 +30,10 @@ class Look(NamedTuple):
 def soak(stack: Stack, crowd: Crowd, programme: Programme, seconds: int) -> Iterator[Look]:
     """Book for so many seconds; enough concerts that nobody meets the limit, and nothing is sold out."""
     scenario = bookings(crowd, programme.concerts(concerts_for(len(crowd.tokens), seconds)))
-    began = time.monotonic()
+    echo, began = SCENARIOS[ECHO](crowd, programme), time.monotonic()
     while (at := time.monotonic() - began) < seconds:
         measured = measure(stack, scenario, CONNECTIONS, LOOK)
+        measured = measured.compared(measure(stack, echo, CONNECTIONS, COMPARISON))
         yield Look(at, measured, dict(costs.read(stack.processes(), memory=True).memory))
 
 

@@ -3,6 +3,7 @@
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,18 @@ class Stack:
     def stop(self, process: str) -> None:
         """Stop one process for good."""
         self._supervisor.stop(process)
+
+    @contextmanager
+    def background_rests(self) -> Iterator[None]:
+        """Relay and mailer stand still during the block, and neither MongoDB nor the broker works for them."""
+        resting = [pid for name, pid in self.processes().items() if name in IN_THE_BACKGROUND]
+        try:
+            for pid in resting:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in resting:
+                os.kill(pid, signal.SIGCONT)
 
     def audit(self) -> tuple[bool, str]:
         """Whether every invariant holds, and what `make audit` says."""

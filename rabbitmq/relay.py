@@ -32,7 +32,7 @@ from rabbitmq.topology import OUTBOXES, OutboxPlace
 log = logging.getLogger(__name__)
 
 BATCH = 200  #: documents per collection and round, one event of each
-IDLE = 0.05  #: seconds between two looks when there was nothing
+IDLE = 0.1  #: seconds between two looks, so that there is something to be taken together; not when a lot waits
 FAULT_PAUSE = 0.5  #: seconds after a fault of a server
 PERSISTENT = 2
 #: A refused event is tried again after 1, 2, 4 ... s; after PARKED_AFTER tries an operator is told, and it is tried
@@ -140,7 +140,7 @@ class Relay:
                 self._active = ours
                 metrics.relay_active.set(ours)
                 log.info("relay is publishing" if ours else "another relay is publishing")
-            if not ours or self.publish_pending(broker, goes_on) == 0:
+            if not ours or self.publish_pending(broker, goes_on) < BATCH:
                 broker.idle(IDLE)
 
     def _let_others_go_on(self) -> None:

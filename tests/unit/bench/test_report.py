@@ -12,7 +12,7 @@ def measured(scenario: str, rate: float, **others: int) -> Measured:
 
 
 def test_a_row_shows_the_rate_its_ratio_to_echo_and_cpu_by_program() -> None:
-    name, figures = report.row(measured("bookings", 450), measured("echo", 900)).split("bookings")
+    name, figures = report.row(measured("bookings", 450).compared(measured("echo", 900))).split("bookings")
     assert name == ""
     assert figures.split() == [
         *("450", "0.50", "10.0", "40.0", "0.80", "="),
@@ -30,14 +30,15 @@ def test_answers_that_were_not_as_expected_are_told() -> None:
 
 
 def test_a_document_has_a_table_for_each_title() -> None:
-    told = report.document({"64 connections": [measured("echo", 900), measured("bookings", 450)]}).splitlines()
+    echo, bookings = measured("echo", 900), measured("bookings", 450)
+    told = report.document({"64 connections": [echo, bookings.compared(echo)]}).splitlines()
     assert told[0] == "### 64 connections"
     assert told[-1].startswith("| bookings | 450 | 0.50 | 10.0 | 40 | 0.80 | 0.50 | 0.30 |")
     assert len({line.count("|") for line in told if line.startswith("|")}) == 1
 
 
 def test_columns_stand_below_their_headings() -> None:
-    row = report.row(measured("a scenario", 99_999), measured("echo", 99_999))
+    row = report.row(measured("a scenario", 99_999).compared(measured("echo", 99_999)))
     assert len(row) == len(report.HEADER)
 
 
