@@ -10,6 +10,9 @@ from mailer_svc.ledger import WAITING
 from rabbitmq import database
 from rabbitmq.outbox import PENDING
 
+#: Seconds until the events of a table are out.
+PATIENCE = 120
+
 
 def read(facts: Mapping[str, str]) -> dict[str, int]:
     """Bookings whose event waits for the relay, confirmations that wait for the mailer, and those that are sent."""
@@ -23,7 +26,10 @@ def read(facts: Mapping[str, str]) -> dict[str, int]:
 
 
 def work_off(stack: Stack, seconds: float) -> Measured:
-    """What a mail takes, its events and all that is written of it, while nothing else happens for *seconds*."""
+    """What it takes to send a mail, and to write and tell that it is sent, once all events are out; *seconds* long."""
+    deadline = time.monotonic() + PATIENCE
+    while read(stack.facts)["events"] and time.monotonic() < deadline:
+        time.sleep(1)
     processes, sent = stack.processes(), read(stack.facts)["sent"]
     began, before = time.monotonic(), costs.read(processes)
     time.sleep(seconds)

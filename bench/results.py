@@ -19,8 +19,8 @@ class Results:
     table: dict[int, list[Measured]] = field(default_factory=dict)
     #: At about 70 % of the rate that the same scenario had without pauses.
     paced: list[Measured] = field(default_factory=list)
-    #: What relay and mailer do for a booking, when nothing else happens.
-    afterwards: list[Measured] = field(default_factory=list)
+    #: When nothing else happens.
+    mails: list[Measured] = field(default_factory=list)
     curves: dict[str, list[Point]] = field(default_factory=dict)
     soak: list[Look] = field(default_factory=list)
     memory: dict[str, int] = field(default_factory=dict)  #: bytes, by program, at the end
@@ -34,7 +34,7 @@ class Results:
         }
         tables = {
             **{f"{number} connections": row for number, row in self.table.items()},
-            "What is done for a booking afterwards": self.afterwards,
+            "What a mail takes": self.mails,
             "With rests between requests": self.paced,
             **sized,
             "Minutes of bookings": [replace(look.measured, scenario=f"{look.at:.0f} s") for look in self.soak],
@@ -46,7 +46,7 @@ class Results:
         told = {
             **vars(self),
             "table": {number: [one.as_json() for one in row] for number, row in self.table.items()},
-            "afterwards": [one.as_json() for one in self.afterwards],
+            "mails": [one.as_json() for one in self.mails],
             "paced": [one.as_json() for one in self.paced],
             "curves": {
                 name: [{"size": size, **one.as_json()} for size, one in points] for name, points in self.curves.items()

@@ -106,9 +106,9 @@ class Run:
         for number in self._plan.connections if made else ():
             results.table[number] = self._table(ground.stack, made, number)
         if BOOKINGS in names:
-            results.afterwards.append(backlog.work_off(ground.stack, CALM_SECONDS))
-            _say(f"\nWhat is done for a booking afterwards, {CALM_SECONDS} s\n{report.HEADER}")
-            _say(report.row(results.afterwards[-1]))
+            results.mails.append(backlog.work_off(ground.stack, CALM_SECONDS))
+            _say(f"\nWhat a mail takes\n{report.HEADER}")
+            _say(report.row(results.mails[-1]))
         for name in (ECHO, BOOKINGS) if PACED in parts else ():
             results.paced.append(self._paced(ground.stack, SCENARIOS[name](ground.crowd, ground.programme)))
         for name, curve in CURVES.items():
