@@ -72,8 +72,8 @@ def by_processes(ground: Ground) -> Iterator[Point]:
 
 CURVES: Mapping[str, Callable[[Ground, bool], Iterator[Point]]] = {
     "capacity": by_capacity,
-    "stored": by_stored,
     "concerts": by_concerts,
+    "stored": by_stored,
 }
 
 

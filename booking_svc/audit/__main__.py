@@ -16,6 +16,8 @@ from booking_svc.audit.reading import Audit
 from rabbitmq import database, redis_server
 from rabbitmq.database import NotAReplicaSet
 
+#: Seconds that Redis may take to tell all of one concert: with a million buyers it takes more than one.
+PATIENCE = 10
 #: Offending ids printed for each invariant.
 SHOWN = 20
 
@@ -25,7 +27,8 @@ def main() -> int:
     began = time.monotonic()
     try:
         bookings = database.connect(os.environ["MONGO_URI"], "booking_svc", scans=True)
-        audit = Audit(bookings, bookings.client["mailer_svc"], redis_server.connect(os.environ["REDIS_URL"]))
+        redis = redis_server.connect(os.environ["REDIS_URL"], patience=PATIENCE)
+        audit = Audit(bookings, bookings.client["mailer_svc"], redis)
         concerts, breaches = audit.concerts(), set[Breach]()
         for number, concert_id in enumerate(concerts, start=1):
             if sys.stderr.isatty():
