@@ -32,7 +32,9 @@ def _numbers(_: click.Context, __: click.Parameter, value: str) -> list[int]:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--parts", default=",".join(PARTS), callback=_some_of(PARTS), help="What is measured.")
+@click.option(
+    "--parts", default=",".join(PARTS), callback=_some_of(PARTS), help="What is measured; the soak only with --long."
+)
 @click.option("--only", default=",".join(SCENARIOS), callback=_some_of([*SCENARIOS]), help="Scenarios of the table.")
 @click.option("--connections", default="64,1,16,256", callback=_numbers, help="Of the table.")
 @click.option("--seconds", default=2, type=click.IntRange(1), help="That each measurement takes.")

@@ -14,8 +14,10 @@ from bench.stack import Stack
 CONNECTIONS, WARM_UP = 64, 1
 #: Bookings and echo take so many turns for each size: the machine itself is now faster and now slower.
 TURNS = 2
-#: Seconds after which a new concert is counted once more when it is asked for, and in which all have been.
-COUNTED_AGAIN, FIRST_CONTACT = 16, 5
+#: Seconds after which a new concert is counted once more when it is asked for.
+COUNTED_AGAIN = 16
+#: Seconds, and concerts a second, until every process of booking_svc has met each of them.
+FIRST_CONTACT, MET_IN_A_SECOND = 5, 50
 #: Tickets on sale in all, however small the concerts are: more than are sold while one size is measured.
 ENOUGH = 20_000
 
@@ -55,7 +57,8 @@ def by_concerts(ground: Ground, long: bool) -> Iterator[Point]:
     concerts = ground.programme.concerts(sizes[-1])
     time.sleep(COUNTED_AGAIN)
     for size in sizes:
-        measure(ground.stack, bookings(ground.crowd, concerts[:size]), CONNECTIONS, FIRST_CONTACT)
+        until_met = max(FIRST_CONTACT, size // MET_IN_A_SECOND)
+        measure(ground.stack, bookings(ground.crowd, concerts[:size]), CONNECTIONS, until_met)
         yield size, _bookings(ground, concerts[:size])
 
 

@@ -19,8 +19,8 @@ from bench.scenarios import BOOKINGS, ECHO, SCENARIOS, Scenario
 from bench.soak import soak
 from bench.stack import Stack
 
-TABLE, PACED, PROCESSES = "table", "paced", "processes"
-PARTS = (TABLE, PACED, *CURVES, PROCESSES)
+TABLE, PACED, PROCESSES, SOAK = "table", "paced", "processes", "soak"
+PARTS = (TABLE, PACED, *CURVES, PROCESSES, SOAK)
 BUYERS = 5000
 #: Connections where nothing else is said.
 USUAL = 64
@@ -61,7 +61,7 @@ class Run:
         parts, results = self._plan.parts, self._results
         _say(", ".join(f"{name} {value}" for name, value in results.machine.items()))
         try:
-            if set(parts) - {PROCESSES} or self._plan.long:
+            if set(parts) - {PROCESSES, SOAK} or self._soaks:
                 with self._ground() as ground:
                     self._measure(ground)
             if PROCESSES in parts:
@@ -71,6 +71,10 @@ class Run:
             results.is_sound = bool(self._audits) and all(self._audits)
             self._keep()
         return results.is_sound
+
+    @property
+    def _soaks(self) -> bool:
+        return self._plan.long and SOAK in self._plan.parts
 
     def _keep(self) -> None:
         """Write what there is, also of a run that was stopped."""
@@ -114,7 +118,7 @@ class Run:
         for name, curve in CURVES.items():
             if name in parts:
                 results.curves[name] = _curve(name, curve(ground, self._plan.long))
-        if self._plan.long:
+        if self._soaks:
             fresh = gather(ground.stack.facts, ground.programme, BUYERS)  # tokens expire
             _say(f"\n{SOAK_SECONDS} seconds of bookings\n{report.HEADER}  memory")
             for look in soak(ground.stack, fresh, ground.programme, SOAK_SECONDS):
