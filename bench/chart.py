@@ -8,7 +8,7 @@ import matplotlib
 
 matplotlib.use("agg")  # no window
 
-from matplotlib import pyplot
+from matplotlib import colormaps, pyplot
 from matplotlib.axes import Axes
 
 from bench.measure import Measured
@@ -46,7 +46,11 @@ def draw(results: Results, file: Path) -> None:
     if not panels:
         return
     rows = (len(panels) + 1) // 2
-    with pyplot.rc_context({"font.size": 9, "axes.edgecolor": GREY, "text.color": INK, "axes.titleweight": "bold"}):
+    look = {
+        "font.size": 9, "axes.edgecolor": GREY, "text.color": INK, "axes.titleweight": "bold",
+        "axes.prop_cycle": pyplot.cycler(color=colormaps["tab20"](range(20))),  # ten are not enough for all lines
+    }  # fmt: skip
+    with pyplot.rc_context(look):
         figure, grid = pyplot.subplots(rows, 2, figsize=(12, 3.6 * rows), squeeze=False, layout="constrained")
         for axes, panel in zip(grid.flat, panels, strict=False):
             axes.spines[["top", "right"]].set_visible(False)
