@@ -16,7 +16,7 @@ from booking_svc.audit.reading import Audit
 from rabbitmq import database, redis_server
 from rabbitmq.database import NotAReplicaSet
 
-#: Seconds that Redis may take to tell all of one concert: with a million buyers it takes more than one.
+#: Seconds that Redis may take to tell all of one concert: of a million buyers, beside others, more than half of one.
 PATIENCE = 10
 #: Offending ids printed for each invariant.
 SHOWN = 20
