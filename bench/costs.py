@@ -21,6 +21,11 @@ class Costs(NamedTuple):
         return {program: seconds - earlier.cpu.get(program, 0.0) for program, seconds in self.cpu.items()}
 
 
+def for_each(spent: Mapping[str, float], number: int) -> dict[str, float]:
+    """Milliseconds of CPU for each of *number*, by program, where all of them took the seconds *spent*."""
+    return {program: 1000 * spent[program] / number for program in sorted(spent)}
+
+
 def read(processes: Mapping[str, int], memory: bool = False) -> Costs:
     """
     The costs of *processes* (name -> pid) and of what they have started; copies (`x-1`, `x-2`) count as one program.

@@ -62,7 +62,7 @@ def measure(stack: Stack, scenario: Scenario, connections: int, seconds: float, 
         rate=answers.counted.get(scenario.expected, 0) / answers.seconds,
         p50=answers.p50,
         p99=answers.p99,
-        cpu={program: 1000 * spent[program] / number for program in sorted(spent)},
+        cpu=costs.for_each(spent, number),
         others={name: count for name, count in answers.counted.items() if name != scenario.expected},
     )
 
