@@ -1,5 +1,6 @@
 """Puts the gateway together: the only wiring there is."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -42,9 +43,17 @@ from gateway.rpc import RpcClient
 from gateway.seat_maps import SeatMaps
 from rabbitmq import redis_server
 from rabbitmq.names import outlet
+from rabbitmq.redis_trips import RedisTrips
 
 #: In the order in which the documentation shows them.
 ROUTES = (auth, me, users, concerts, organisers, holds, bookings, audit_log, health, metrics_route, docs, catalogue)
+
+
+class Gateway(Flask):
+    """No view of ours is asynchronous; Flask and its extensions look for that twenty times a request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 def create_app(settings: dict[str, Any] | None = None) -> Flask:
@@ -55,7 +64,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
         MissingSetting: a setting it cannot do without is missing; it says which.
         UndeclaredRoute: a route does not say who may call it.
     """
-    app = Flask(__name__, static_folder=None)
+    app = Gateway(__name__, static_folder=None)
     app.config.update(settings or config.from_environment())
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the id comes first, as in the schemas
@@ -68,6 +77,7 @@ def create_app(settings: dict[str, Any] | None = None) -> Flask:
     app.extensions["seat_maps"] = SeatMaps()
     app.extensions["inventory"] = inventory.Inventory(app.config["GATEWAY_REDIS_URL"])
     app.extensions["sessions"] = redis_server.connect(app.config["SESSION_REDIS_URL"], decode_responses=True)
+    app.extensions["session_trips"] = RedisTrips(app.extensions["sessions"])
 
     tokens.register(app)
     errors.register(app)

@@ -4,12 +4,12 @@ import time
 from typing import NamedTuple, cast
 
 from flask import current_app, g, request
-from redis import Redis
 
 from auth_svc.contract import SessionEnded, session_key, sessions_key
 from gateway import tokens
 from gateway.access import Access, declared
 from gateway.errors import Forbidden, NotAuthenticated, TokenExpired
+from rabbitmq.redis_trips import RedisTrips
 
 
 class Identity(NamedTuple):
@@ -75,11 +75,11 @@ def _access() -> Access:
 
 def _identify(claims: tokens.Claims) -> Identity:
     """The session is looked up and noted as seen in one round trip; what has ended is not noted."""
-    redis: Redis = current_app.extensions["sessions"]
-    with redis.pipeline(transaction=False) as together:
-        together.hmget(session_key(claims.session_id), "user_id", "roles")
-        together.zadd(sessions_key(claims.user_id), {claims.session_id: int(time.time())}, xx=True, gt=True)
-        (owner, roles), _ = together.execute()
+    redis: RedisTrips = current_app.extensions["session_trips"]
+    (owner, roles), _ = redis.ask(
+        ("HMGET", session_key(claims.session_id), "user_id", "roles"),
+        ("ZADD", sessions_key(claims.user_id), "XX", "GT", int(time.time()), claims.session_id),
+    )
     if owner is None or owner != claims.user_id:
         raise SessionEnded
     return Identity(claims.user_id, claims.session_id, (roles or "").split())
