@@ -15,7 +15,7 @@ from kombu.exceptions import MessageStateError
 from nameko.constants import AMQP_URI_CONFIG_KEY
 from nameko.messaging import QueueConsumer, QueueConsumerStopped
 
-from rabbitmq import wire
+from rabbitmq import frames, wire
 from rabbitmq.errors import Unavailable
 from rabbitmq.logs import request_id
 from rabbitmq.message_context import PREFIX, REQUEST_ID, own_texts
@@ -61,6 +61,7 @@ class SafeQueueConsumer(QueueConsumer):
             **(connection.transport_options or {}),
             **SOCKET,
             "frame_handler": wire.frame_handler,
+            "frame_writer": frames.frame_writer,
         }
         return connection
 
