@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +77,46 @@ class Call:
             self.answer.set_exception(Unavailable(self.service))
 
 
+class _Impl(pika.SelectConnection):
+    """pika's, which calls the system three times for each message, but that what is held back is sent in one piece."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._held: list[bytes] | None = None
+        super().__init__(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def holding_back(self) -> Iterator[None]:
+        """Until the block ends nothing is sent."""
+        self._held = []
+        try:
+            yield
+        finally:
+            frames, self._held = self._held, None
+            if frames:
+                super()._output_marshaled_frames([b"".join(frames)])
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        if self._held is None:
+            super()._output_marshaled_frames([b"".join(marshaled_frames)])
+        else:
+            self._held += marshaled_frames
+
+
+class _Connection(pika.BlockingConnection):
+    """
+    Sends at once what is published at the same time.
+
+    Each call of the system lets other threads go first, and the one that owns this is needed by all of them.
+    """
+
+    def __init__(self, parameters: pika.URLParameters) -> None:
+        super().__init__(parameters, _impl_class=_Impl)
+
+    def together(self) -> contextlib.AbstractContextManager[None]:
+        """What is published in the block is sent at its end."""
+        return self._impl.holding_back()
+
+
 class RpcClient:
     """
     Calls services at *amqp_uri*. Connects at the first call, so a process may fork before.
@@ -114,7 +154,7 @@ class RpcClient:
         self._stopping = False
         self._connected = threading.Event()
         self._blocked = False
-        self._connection: pika.BlockingConnection | None = None
+        self._connection: _Connection | None = None
         self._channel: BlockingChannel | None = None
 
     def call(
@@ -239,7 +279,7 @@ class RpcClient:
         pause = 0.1
         while not self._stopping:
             try:
-                connection = pika.BlockingConnection(self._parameters)
+                connection = _Connection(self._parameters)
                 pause = 0.1
                 self._serve(connection)
             except (AMQPError, OSError) as error:
@@ -251,7 +291,7 @@ class RpcClient:
                 time.sleep(pause)
                 pause = min(1.0, pause * 2)
 
-    def _serve(self, connection: pika.BlockingConnection) -> None:
+    def _serve(self, connection: _Connection) -> None:
         try:
             channel = connection.channel()
             self._reply_to = reply_id("gateway")  # the broker may not know yet that the last connection has ended
@@ -275,23 +315,29 @@ class RpcClient:
     def _publish_waiting(self) -> None:
         with self._lock:
             calls, self._outgoing, self._woken = self._outgoing, deque(), False
-        for call in calls:
-            life = int((call.deadline - time.monotonic()) * 1000)
-            if life <= 0 or self._channel is None:
+        if self._connection is None or self._channel is None:
+            for call in calls:
                 call.fail()
-                continue
-            properties = pika.BasicProperties(
-                content_type="application/json",
-                content_encoding="utf-8",
-                delivery_mode=TRANSIENT,
-                expiration=str(life),
-                reply_to=self._reply_to,
-                correlation_id=call.id,
-                headers=call.headers,
-            )
-            self._channel.basic_publish(
-                self._exchange, f"{call.service}.{call.method}", call.body, properties, mandatory=True
-            )
+            return
+        with self._connection.together():
+            for call in calls:
+                self._publish(call, self._channel)
+
+    def _publish(self, call: Call, channel: BlockingChannel) -> None:
+        life = int((call.deadline - time.monotonic()) * 1000)
+        if life <= 0:
+            call.fail()
+            return
+        properties = pika.BasicProperties(
+            content_type="application/json",
+            content_encoding="utf-8",
+            delivery_mode=TRANSIENT,
+            expiration=str(life),
+            reply_to=self._reply_to,
+            correlation_id=call.id,
+            headers=call.headers,
+        )
+        channel.basic_publish(self._exchange, call.asked, call.body, properties, mandatory=True)
 
     def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         answered = properties.correlation_id or ""

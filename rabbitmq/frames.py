@@ -16,7 +16,7 @@ def frame_writer(connection: Any, transport: Any) -> Callable[..., None]:
     """py-amqp's frame writer, for `transport_options`. What is written in one turn of eventlet goes out together."""
     receive = transport._quick_recv
     transport._quick_recv = lambda wanted: receive(max(wanted, AHEAD))
-    return method_framing.frame_writer(connection, _Outgoing(transport))  # type: ignore[no-any-return]
+    return method_framing.frame_writer(connection, _Outgoing(transport))
 
 
 class _Outgoing:
