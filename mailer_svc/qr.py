@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import groupby
 
 import segno
+from PIL import Image
 
 #: Modules of white around the code that a scanner needs.
 QUIET = 4
@@ -20,14 +21,19 @@ Matrix = Sequence[Sequence[int]]
 
 def png(text: str, scale: int = 4) -> bytes:
     """The code as a PNG of *scale* pixels a module, black on white."""
-    picture = io.BytesIO()
-    _code(text).save(picture, kind="png", scale=scale, border=QUIET)
-    return picture.getvalue()
+    modules = matrix(text)
+    side, file = len(modules), io.BytesIO()
+    picture = Image.frombytes("L", (side, side), bytes(0 if dark else 255 for row in modules for dark in row))
+    picture.convert("1").resize((side * scale, side * scale), Image.Resampling.NEAREST).save(file, "PNG")
+    return file.getvalue()
 
 
 def matrix(text: str) -> Matrix:
     """The code's modules row by row, the quiet zone included; 1 is dark."""
-    return tuple(tuple(row) for row in _code(text).matrix_iter(border=QUIET))
+    code = _code(text).matrix
+    white = (0,) * QUIET
+    above = ((0,) * (len(code) + 2 * QUIET),) * QUIET
+    return (*above, *((*white, *row, *white) for row in code), *above)
 
 
 def dark_runs(modules: Matrix) -> Iterator[tuple[int, int, int]]:

@@ -1,5 +1,7 @@
 """Text on a PDF page: fonts for what people write, and lines that fit."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from reportlab.pdfbase import pdfmetrics
@@ -22,7 +24,8 @@ for _font in (*_embedded.values(), UnicodeCIDFont(HAN), UnicodeCIDFont(HANGUL)):
 Run = tuple[str, str]  #: (font, text)
 
 
-def runs(text: str, font: str) -> list[Run]:
+@lru_cache(maxsize=2048)  # most of a ticket says the same as the one before
+def runs(text: str, font: str) -> Sequence[Run]:
     """*text* in pieces, each with a font that has its characters: *font* where it can be."""
     pieces: list[Run] = []
     for character in text:
