@@ -94,6 +94,19 @@ def test_fast_answers_overtake_slow_ones(client: RpcClient, tiny: Tiny) -> None:
     assert client.result(slow) == "slow"
 
 
+def test_calls_that_are_published_together_are_answered_each_but_for_those_that_came_too_late(
+    client: RpcClient, tiny: Tiny
+) -> None:
+    assert client.call(tiny.name, "ping", {}, {}) == "pong"  # the connection stands
+    calls = [client.submit(tiny.name, "echo", {"value": n}, {}, 4.0 if n % 3 else 0.0) for n in range(30)]
+    for number, call in enumerate(calls):
+        if number % 3:
+            assert client.result(call) == number
+        else:
+            with pytest.raises(Unavailable):
+                client.result(call)
+
+
 def test_late_answer_is_nobodys(client: RpcClient, tiny: Tiny) -> None:
     with pytest.raises(Unavailable):
         client.call(tiny.name, "slow_echo", {"value": "late", "seconds": 0.4}, {}, timeout=0.2)
