@@ -29,7 +29,7 @@ from booking_svc.contract import (
     UnknownTicketType,
 )
 from booking_svc.offer import Taken, Unit
-from rabbitmq.group_commit import GroupCommit
+from rabbitmq.redis_trips import RedisTrips
 
 log = logging.getLogger(__name__)
 
@@ -67,12 +67,6 @@ class Doubt(NamedTuple):
     booking_id: str
     taken: Taken
     of_hold: tuple[str, int] | None  #: the mark and the birth of the buyer's hold; None: held for the booking alone
-
-
-class _Run(NamedTuple):
-    script: Script
-    key: str
-    arguments: Sequence[Any]
 
 
 class NotLoaded(Exception):
@@ -124,7 +118,7 @@ class Scripts:
         self._scripts = {name: redis.register_script(shared + text) for name, text in files.items()}
         self._function = FUNCTION.format(name=REFUSE_HOLD, text=shared + files[REFUSE_HOLD])
         self._has_published = False
-        self._group = GroupCommit(self._run_all)
+        self._trips = RedisTrips(redis)
 
     def run(self, name: str, concert_id: str, *arguments: Any) -> list[Any]:
         """
@@ -135,7 +129,7 @@ class Scripts:
             SeatsTaken, or a refusal of the contract: nothing was changed.
         """
         while True:
-            answer = self._group.ask(_Run(self._scripts[name], concert_key(concert_id), arguments))
+            answer = self._run(self._scripts[name], concert_key(concert_id), arguments)
             word = answer[0]
             if word in REFUSALS:
                 raise REFUSALS[word](*(text.decode() for text in answer[1:]))
@@ -150,24 +144,17 @@ class Scripts:
             if word != b"again":  # more holds have expired than one script frees
                 return list(answer)
 
-    def _run_all(self, runs: Sequence[_Run]) -> list[Any]:
-        """What each script answers, or the error it met; Redis does one after the other, in this order."""
-        answers = self._send(runs)
-        unknown = [number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-        if unknown:  # Redis was started again: nothing of these was done
-            for script in {runs[number].script.sha: runs[number].script for number in unknown}.values():
-                self.redis.script_load(script.script)
-            for number, answer in zip(unknown, self._send([runs[number] for number in unknown]), strict=True):
-                answers[number] = answer
-        if unknown or not self._has_published:  # an older version of ourselves may have published another
+    def _run(self, script: Script, key: str, arguments: Sequence[Any]) -> Any:
+        command = ("EVALSHA", script.sha, 1, key, *arguments)
+        try:
+            [answer] = self._trips.ask(command)
+        except NoScriptError:  # Redis was started again, and has done nothing
+            self.redis.script_load(script.script)
             self._publish()
-        return answers
-
-    def _send(self, runs: Sequence[_Run]) -> list[Any]:
-        with self.redis.pipeline(transaction=False) as pipe:
-            for script, key, arguments in runs:
-                pipe.evalsha(script.sha, 1, key, *arguments)
-            return pipe.execute(raise_on_error=False)
+            [answer] = self._trips.ask(command)
+        if not self._has_published:  # an older version of ourselves may have published another
+            self._publish()
+        return answer
 
     def _publish(self) -> None:
         """Let others call what they may. What we do ourselves does not depend on it."""

@@ -144,7 +144,7 @@ def test_one_script_that_fails_leaves_the_others_of_its_group_alone(process: Pro
     process.box_office.book("ada", new_id(), concerts[0], items(standing=1))
     redis.set(concert_key(concerts[1], "holds"), "no hash")
     first, second, third, fourth = together(
-        process.holds._scripts._group,
+        process.holds._scripts._trips._group,
         [lambda c=c: process.box_office.hold("bob", new_id(), c, items(standing=1)) for c in (*concerts, concerts[2])],
     )
     assert isinstance(first, SoldOut)
@@ -162,7 +162,7 @@ def test_scripts_that_redis_has_forgotten_are_told_again_in_the_middle_of_a_grou
     keys = [new_id() for _ in range(3)]
     redis.script_flush()
     held = together(
-        process.holds._scripts._group,
+        process.holds._scripts._trips._group,
         [lambda k=k: process.box_office.hold("ada", k, concert_id, items(standing=1)) for k in keys],
     )
     assert [hold["tickets"][0]["ticket_type"] for hold in held] == ["standing"] * 3
