@@ -22,6 +22,7 @@ SECURITY = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
+#: By their names as these are compared.
 _BY_NAME = {name.lower(): (name, value) for name, value in SECURITY.items()}
 
 

@@ -78,7 +78,7 @@ class Call:
 
 
 class _Impl(pika.SelectConnection):
-    """pika's, which calls the system three times for each message, but that what is held back is sent in one piece."""
+    """pika's, which calls the system three times to send a message, but that here it is sent in one piece."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held: list[bytes] | None = None
@@ -86,7 +86,7 @@ class _Impl(pika.SelectConnection):
 
     @contextlib.contextmanager
     def holding_back(self) -> Iterator[None]:
-        """Until the block ends nothing is sent."""
+        """What is to be sent in the block is sent at its end, all in one piece."""
         self._held = []
         try:
             yield
