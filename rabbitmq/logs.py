@@ -21,6 +21,9 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 #: Characters of a value; the rest is cut.
 LONGEST = 8000
+#: The last frames of a trace that are shown. PyMongo raises the same error again for each of its retries, thousands of
+#: times while there is no primary, and each makes the trace longer: to write it all took eight seconds.
+FRAMES = 20
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+*()\[\]{}<>,;#%-]+")
 
 
@@ -65,7 +68,7 @@ class Logfmt(logging.Formatter):
         line.update(record.__dict__.get("fields", {}))  # the relay says for each event on whose behalf it is
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = "".join(traceback.format_exception_only(record.exc_info[1])).strip()
-            line["trace"] = "".join(traceback.format_exception(*record.exc_info))
+            line["trace"] = "".join(traceback.format_exception(*record.exc_info, limit=-FRAMES))
         return " ".join(f"{name}={quoted(value)}" for name, value in line.items() if value is not None)
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import sys
+from contextlib import suppress
 from contextvars import copy_context
 
 import pytest
@@ -64,6 +65,20 @@ def test_error_and_its_trace_stand_in_the_same_line() -> None:
         said = parsed(line("stumbled", exc_info=sys.exc_info()))
     assert said["error"] == "KeyError: 'venue'"
     assert said["trace"].startswith("Traceback") and "\n" in said["trace"]
+
+
+def test_of_an_error_that_was_raised_a_thousand_times_the_last_frames_are_shown() -> None:
+    error = KeyError("venue")
+
+    def raise_it_again() -> None:
+        raise error
+
+    for _ in range(1000):
+        with suppress(KeyError):
+            raise_it_again()
+    said = parsed(line("it failed", exc_info=(KeyError, error, error.__traceback__)))
+    assert said["trace"].count("  File ") == logs.FRAMES
+    assert said["trace"].endswith("KeyError: 'venue'\n")
 
 
 def test_id_of_the_request_is_in_what_is_written_on_its_behalf_and_in_nothing_else() -> None:
