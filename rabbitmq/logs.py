@@ -21,8 +21,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 #: Characters of a value; the rest is cut.
 LONGEST = 8000
-#: The last frames of a trace that are shown. PyMongo raises the same error again for each of its retries, thousands of
-#: times while there is no primary, and each makes the trace longer: to write it all took eight seconds.
+#: The last frames of a trace that are shown. An error that is raised again for each of thousands of retries, as PyMongo
+#: does it over a direct connection without a primary, has a longer trace each time: to write it took eight seconds.
 FRAMES = 20
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+*()\[\]{}<>,;#%-]+")
 
