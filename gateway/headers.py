@@ -22,8 +22,6 @@ SECURITY = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
-#: By their names as these are compared.
-_BY_NAME = {name.lower(): (name, value) for name, value in SECURITY.items()}
 
 
 def register(app: Flask) -> None:
@@ -50,7 +48,7 @@ def _take_request_id() -> None:
 def _add(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     given = {name.lower() for name, _ in response.headers}
-    response.headers.extend([header for name, header in _BY_NAME.items() if name not in given])
+    response.headers.extend([header for header in SECURITY.items() if header[0].lower() not in given])
     if response.status_code in (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT) and not response.get_data():
         response.headers.pop("Content-Type", None)  # there is nothing that it could be the form of
     if request.is_secure:  # as a trusted proxy says; over plain HTTP browsers ignore it

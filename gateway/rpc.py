@@ -78,7 +78,7 @@ class Call:
 
 
 class _Impl(pika.SelectConnection):
-    """pika's, which calls the system three times to send a message, but that here it is sent in one piece."""
+    """pika's, which calls the system for each frame, but that what is held back is sent in one piece."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._held: list[bytes] | None = None
@@ -97,7 +97,7 @@ class _Impl(pika.SelectConnection):
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         if self._held is None:
-            super()._output_marshaled_frames([b"".join(marshaled_frames)])
+            super()._output_marshaled_frames(marshaled_frames)
         else:
             self._held += marshaled_frames
 

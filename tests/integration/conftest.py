@@ -14,6 +14,13 @@ from tests.tcp_proxy import TcpProxy, proxy
 
 
 @pytest.fixture(scope="session")
+def session_redis(stack: LocalStack) -> Iterator[Redis]:
+    """The sessions' Redis, which belongs to the whole run."""
+    with redis_server.connect(stack.session_redis_url, decode_responses=True) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def new_database(stack: LocalStack) -> Iterator[Callable[[], Database[Document]]]:
     """Gives a database that nobody else knows, with majority reads and writes; gone at the end of the run."""
     made: list[Database[Document]] = []

@@ -13,16 +13,7 @@ from auth_svc.audit_log import AuditLog
 from auth_svc.sessions import Sessions
 from auth_svc.tries import Tries
 from auth_svc.users import Users
-from rabbitmq import redis_server
 from rabbitmq.database import Document
-from tests.local_stack import LocalStack
-
-
-@pytest.fixture(scope="session")
-def session_redis(stack: LocalStack) -> Iterator[Redis]:
-    """The sessions' Redis, which belongs to the whole run."""
-    with redis_server.connect(stack.session_redis_url, decode_responses=True) as client:
-        yield client
 
 
 @pytest.fixture

@@ -11,28 +11,22 @@ from redis.exceptions import ConnectionError, ResponseError
 
 from rabbitmq import redis_server
 from rabbitmq.redis_trips import RedisTrips
-from tests.local_stack import LocalStack, free_port
+from tests.local_stack import free_port
 
 THREADS, ROUNDS = 16, 50
 
 
 @pytest.fixture
-def redis(stack: LocalStack) -> Iterator[Redis]:
-    with redis_server.connect(stack.session_redis_url, decode_responses=True) as client:
-        yield client
-
-
-@pytest.fixture
-def key(redis: Redis) -> Iterator[str]:
+def key(session_redis: Redis) -> Iterator[str]:
     """What a key of this test begins with."""
     name = f"trips:{uuid.uuid4().hex}"
     yield name
-    if used := list(redis.scan_iter(f"{name}*", count=1000)):
-        redis.delete(*used)
+    if used := list(session_redis.scan_iter(f"{name}*", count=1000)):
+        session_redis.delete(*used)
 
 
-def test_each_thread_gets_the_answers_to_its_own_commands(redis: Redis, key: str) -> None:
-    trips, counted = RedisTrips(redis), f"{key}:all"
+def test_each_thread_gets_the_answers_to_its_own_commands(session_redis: Redis, key: str) -> None:
+    trips, counted = RedisTrips(session_redis), f"{key}:all"
 
     def ask(thread: int) -> list[int]:
         numbers = []
@@ -48,9 +42,9 @@ def test_each_thread_gets_the_answers_to_its_own_commands(redis: Redis, key: str
     assert sorted(numbers) == list(range(1, THREADS * ROUNDS + 1))
 
 
-def test_command_that_redis_refuses_is_its_senders_alone(redis: Redis, key: str) -> None:
-    trips, start = RedisTrips(redis), threading.Barrier(THREADS)
-    redis.set(f"{key}:text", "no number")
+def test_command_that_redis_refuses_is_its_senders_alone(session_redis: Redis, key: str) -> None:
+    trips, start = RedisTrips(session_redis), threading.Barrier(THREADS)
+    session_redis.set(f"{key}:text", "no number")
 
     def ask(thread: int) -> int:
         refused = 0
