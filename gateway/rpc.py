@@ -2,9 +2,10 @@
 The one door to RabbitMQ: calls Nameko services from any number of threads over one connection.
 
 One thread owns the connection (pika); callers hand it their requests and wait for a future. All requests that wait
-at the moment it wakes are published together. A call is answered, or fails, by its deadline: when it can't
-be routed, when the connection drops or is blocked by the broker's alarm, and when nobody answers in time. Methods
-that answer nobody keep only so many callers waiting; the others are told at once.
+at the moment it wakes are published together, and what crowds ask for goes in batches (`crowds.py`). A call is
+answered, or fails, by its deadline: when it can't be routed, when the connection drops or is blocked by the broker's
+alarm, and when nobody answers in time. Methods that answer nobody keep only so many callers waiting; the others are
+told at once.
 Requests carry their remaining life as `expiration`, so that none is carried out long after its caller has left.
 """
 
@@ -13,19 +14,20 @@ import json
 import logging
 import threading
 import time
-import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from concurrent.futures import InvalidStateError
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
+from gateway import calls
+from gateway.calls import Call
+from gateway.crowds import PATIENCE, Crowd
 from rabbitmq.errors import Unavailable
-from rabbitmq.names import RPC_EXCHANGE, reply_id, reply_queue
+from rabbitmq.names import BATCHED, RPC_EXCHANGE, batch_key, reply_id, reply_queue
 
 log = logging.getLogger(__name__)
 #: pika tells of each failure several times over; we tell of it once.
@@ -51,30 +53,6 @@ UNAVAILABLE = f"{Unavailable.__module__}.{Unavailable.__qualname__}"
 
 class RemoteError(Exception):
     """A service failed in a way its contract does not know: a mistake of ours."""
-
-
-@dataclass(slots=True)
-class Call:
-    """A request on its way, and the future its answer (the message body) comes to."""
-
-    service: str
-    method: str
-    body: bytes
-    headers: dict[str, Any]
-    deadline: float
-    answer: "Future[bytes]" = field(default_factory=Future)
-    id: str = field(init=False)  #: names what is asked, so that we know what is answered, however late
-
-    def __post_init__(self) -> None:
-        self.id = f"{self.asked}:{uuid.uuid4().hex}"
-
-    @property
-    def asked(self) -> str:
-        return f"{self.service}.{self.method}"
-
-    def fail(self) -> None:
-        with contextlib.suppress(InvalidStateError):
-            self.answer.set_exception(Unavailable(self.service))
 
 
 class _Impl(pika.SelectConnection):
@@ -156,6 +134,9 @@ class RpcClient:
         self._blocked = False
         self._connection: _Connection | None = None
         self._channel: BlockingChannel | None = None
+        # The calls that crowds ask for, by service.method. Of the thread that owns the connection.
+        self._crowds: defaultdict[str, Crowd] = defaultdict(Crowd)
+        self._looks_again = False
 
     def call(
         self, service: str, method: str, arguments: dict[str, Any], headers: dict[str, Any], timeout: float = TIMEOUT
@@ -180,8 +161,7 @@ class RpcClient:
             Unavailable: the broker is out of reach or takes nothing, too many calls are in flight, or enough of them
                 wait for silent methods.
         """
-        body = json.dumps({"args": [], "kwargs": arguments}).encode()
-        call = Call(service, method, body, headers, deadline=time.monotonic() + timeout)
+        call = Call(service, method, calls.encoded(arguments), headers, deadline=time.monotonic() + timeout)
         self._start()
         if len(self._pending) >= IN_FLIGHT or not self._connected.wait(min(CONNECTING, timeout)) or self._blocked:
             raise Unavailable(service)
@@ -314,44 +294,71 @@ class RpcClient:
 
     def _publish_waiting(self) -> None:
         with self._lock:
-            calls, self._outgoing, self._woken = self._outgoing, deque(), False
+            waiting, self._outgoing, self._woken = self._outgoing, deque(), False
         if self._connection is None or self._channel is None:
-            for call in calls:
+            for call in waiting:
                 call.fail()
             return
         with self._connection.together():
-            for call in calls:
-                self._publish(call, self._channel)
+            for call in waiting:
+                if call.method in BATCHED.get(call.service, ()):
+                    self._crowds[call.asked].join(call)
+                elif call.life > 0:
+                    self._publish(self._channel, call.asked, call.body, call.life, call.id, call.headers)
+                else:
+                    call.fail()
+        self._let_crowds_go()
 
-    def _publish(self, call: Call, channel: BlockingChannel) -> None:
-        life = int((call.deadline - time.monotonic()) * 1000)
-        if life <= 0:
-            call.fail()
+    def _let_crowds_go(self) -> None:
+        """Those of them whose turn it is, if somebody still waits for their answers."""
+        if self._connection is None or self._channel is None:
             return
+        with self._connection.together():
+            for asked, crowd in self._crowds.items():
+                for group in crowd.leaving():
+                    if going := [call for call in group if call.life > 0 and call.id in self._pending]:
+                        key, life = batch_key(asked), max(call.life for call in going)
+                        self._publish(self._channel, key, calls.batch(going), life, key, {})
+        if not self._looks_again and any(crowd.is_waiting() for crowd in self._crowds.values()):
+            self._looks_again = True
+            self._connection.call_later(PATIENCE, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_again = False
+        self._let_crowds_go()
+
+    def _publish(
+        self, channel: BlockingChannel, key: str, body: bytes, life: int, correlation_id: str, headers: dict[str, Any]
+    ) -> None:
         properties = pika.BasicProperties(
             content_type="application/json",
             content_encoding="utf-8",
             delivery_mode=TRANSIENT,
             expiration=str(life),
             reply_to=self._reply_to,
-            correlation_id=call.id,
-            headers=call.headers,
+            correlation_id=correlation_id,
+            headers=headers,
         )
-        channel.basic_publish(self._exchange, call.asked, call.body, properties, mandatory=True)
+        channel.basic_publish(self._exchange, key, body, properties, mandatory=True)
 
     def _on_reply(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         answered = properties.correlation_id or ""
+        asked = answered.partition(":")[0]
         call = self._pending.get(answered)
         if call is None:  # too late for whoever asked
-            self._note_answer(answered.partition(":")[0], json.loads(body)["error"])
-            return
-        with contextlib.suppress(InvalidStateError):
-            call.answer.set_result(body)
+            self._note_answer(asked, json.loads(body)["error"])
+        else:
+            with contextlib.suppress(InvalidStateError):
+                call.answer.set_result(body)
+        if asked in self._crowds:
+            self._crowds[asked].note_answer(answered)
+            self._let_crowds_go()
 
     def _on_return(self, channel: Any, method: Any, properties: pika.BasicProperties, body: bytes) -> None:
-        call = self._pending.get(properties.correlation_id or "")
-        if call is not None:
-            call.fail()
+        returned = str(properties.correlation_id)
+        for call_id in [returned] if ":" in returned else calls.ids_in(body):
+            if (call := self._pending.get(call_id)) is not None:
+                call.fail()
 
     def _on_blocked(self, *_: Any) -> None:
         log.warning("RabbitMQ takes no messages: an alarm is on")
@@ -365,6 +372,8 @@ class RpcClient:
     def _fail_all(self) -> None:
         self._connected.clear()
         self._connection = self._channel = None
+        self._crowds.clear()
+        self._looks_again = False
         with self._lock:
             self._outgoing.clear()
             self._woken = False

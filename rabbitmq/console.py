@@ -16,7 +16,7 @@ from rabbitmq import broker, dead_letters, delayed, delays, unpublished
 from rabbitmq.confirms import ConfirmingConnection
 from rabbitmq.dead_letters import DeadLetter, NotTaken
 from rabbitmq.delayed import Delayed
-from rabbitmq.names import SERVICES, dead_letters_of, rpc_queue
+from rabbitmq.names import BATCHED, SERVICES, batch_queue, dead_letters_of, rpc_queue
 from rabbitmq.redaction import one_line
 from rabbitmq.tables import table
 from rabbitmq.topology import OUTBOXES, SUBSCRIPTIONS, VERSION
@@ -43,7 +43,7 @@ class Console:
 
     def queues(self) -> str:
         """How many messages are ready in each queue, and how many consumers take them."""
-        names = [*map(rpc_queue, SERVICES), *(s.queue for s in SUBSCRIPTIONS)]
+        names = [*map(rpc_queue, SERVICES), *map(batch_queue, BATCHED), *(s.queue for s in SUBSCRIPTIONS)]
         names += [dead_letters_of(s.queue) for s in SUBSCRIPTIONS]
         names += [delays.level(n) for n in range(delays.LEVELS)]
         with broker.connect(self._amqp_uri) as connection:

@@ -8,6 +8,8 @@ PROGRAMS = ("gateway", *SERVICES, "relay")
 
 #: Requests by `<service>.<method>`, replies by `reply_id`.
 RPC_EXCHANGE = "nameko-rpc"
+#: What crowds ask for, by service. Calls of such a method that wait at the same time may come in one message, a batch.
+BATCHED = {"booking_svc": ("book_hold", "book_tickets", "hold_tickets")}
 #: The exchange of what was given up; the routing key is the name of the queue it was in.
 DEAD_LETTERS = "dead-letters"
 
@@ -34,6 +36,16 @@ def outlet(program: str) -> str:
 def rpc_queue(service: str) -> str:
     """The queue of the requests to *service*."""
     return f"rpc-{service}"
+
+
+def batch_queue(service: str) -> str:
+    """The queue of the batches of calls to *service*."""
+    return f"{rpc_queue(service)}.batches"
+
+
+def batch_key(asked: str) -> str:
+    """The routing key of a batch of calls of *asked*, which is `<service>.<method>`."""
+    return f"{asked}.batch"
 
 
 def dead_letters_of(queue: str) -> str:

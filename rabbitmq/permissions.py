@@ -7,10 +7,19 @@ key of what a queue of the program's dead-letters into the outlet, but that goes
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rabbitmq.delays import ENTRANCE, LEVELS
-from rabbitmq.names import REPLY_ID, RPC_EXCHANGE, SERVICES, UUID, events_exchange, outlet
+from rabbitmq.names import (
+    BATCHED,
+    REPLY_ID,
+    RPC_EXCHANGE,
+    SERVICES,
+    UUID,
+    events_exchange,
+    outlet,
+)
 
 #: Who calls which methods of whom. A call that is not here does not reach its service.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -90,6 +99,15 @@ NOTHING = "^$"
 OPERATOR = "operator"
 
 
+def in_batches(called: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Those of the methods, by service, that may be called in batches."""
+    return {
+        service: [method for method in methods if method in called[service]]
+        for service, methods in BATCHED.items()
+        if service in called
+    }
+
+
 def rights(program: str) -> Rights:
     """
     What *program* may do: send through its outlet, take from its own queues, wait for answers.
@@ -99,6 +117,7 @@ def rights(program: str) -> Rights:
     if program == "relay":
         return Rights(NOTHING, _names(*map(events_exchange, SERVICES), ENTRANCE), NOTHING)
     reads = [rf"rpc-{program}", rf"evt-\w+-\w+--{program}\.\w+"] if program in SERVICES else []
+    reads += [rf"rpc-{program}\.batches"] if program in BATCHED else []
     if program not in CALLS:
         return Rights(NOTHING, _names(outlet(program)), _any_of(*reads))
     own = rf"rpc\.reply-{_reply_ids(program)}"
@@ -113,7 +132,9 @@ def topic_rights(program: str) -> dict[str, Rights]:
     (RabbitMQ's headers CC and BCC), but what it is goes by the first. At the exchange of the answers it may listen to
     its own only.
     """
-    keys = [rf"{service}\.({'|'.join(methods)})" for service, methods in CALLS.get(program, {}).items()]
+    called = CALLS.get(program, {})
+    keys = [rf"{service}\.({'|'.join(methods)})" for service, methods in called.items()]
+    keys += [rf"{service}\.({'|'.join(methods)})\.batch" for service, methods in in_batches(called).items() if methods]
     if program in SERVICES:
         own_events = rf"evt-\w+-\w+--{program}\.\w+"
         keys += [REPLY_ID, rf"([01]\.){{{LEVELS}}}{own_events}", own_events]

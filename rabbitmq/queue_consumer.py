@@ -44,7 +44,7 @@ class SafeQueueConsumer(QueueConsumer):
     A service's one connection for all that it consumes.
 
     Whoever registers here has `queue`, `handle_message(body, message)`, and `refuse(message, reason)` for what cannot
-    be read.
+    be read; and `room`, if it is not for as many messages at once as there are workers.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class SafeQueueConsumer(QueueConsumer):
     def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
         for provider in self._providers:
             consumer = consumer_cls(queues=[provider.queue], on_message=partial(self._receive, provider))
-            consumer.qos(prefetch_count=self.prefetch_count)
+            consumer.qos(prefetch_count=getattr(provider, "room", self.prefetch_count))
             self._consumers[provider] = consumer
         return self._consumers.values()
 
@@ -174,6 +174,14 @@ class SafeQueueConsumer(QueueConsumer):
         publish = (0, outlet(self.container.service_name), message.properties["reply_to"], False, False)
         message.channel.send_method(spec.Basic.Publish, "Bssbb", publish, answer)
 
+    def make_room(self, message: Message) -> None:
+        """
+        Acknowledge it before it is settled, so that the broker sends the next one.
+
+        If we die now, nobody gets it again.
+        """
+        self._tell_broker(message, message.ack)
+
     def ack_message(self, message: Message) -> None:
         self._settle(message, message.ack)
 
@@ -187,6 +195,10 @@ class SafeQueueConsumer(QueueConsumer):
 
     def _settle(self, message: Message, how: Any) -> None:
         self._unsettled.discard(id(message))
+        if not getattr(message, "acknowledged", False):
+            self._tell_broker(message, how)
+
+    def _tell_broker(self, message: Message, how: Any) -> None:
         if not message.channel.connection:
             return  # the broker has taken it back already
         try:

@@ -25,7 +25,7 @@ from nameko.exceptions import (
 from nameko.rpc import Rpc as NamekoRpc
 from nameko.rpc import RpcConsumer
 
-from rabbitmq import metrics, names
+from rabbitmq import batches, metrics, names
 from rabbitmq.errors import Expired, Unavailable
 from rabbitmq.faults import is_fault
 from rabbitmq.logs import fields
@@ -53,8 +53,10 @@ class SafeRpcConsumer(RpcConsumer):
     queue: Queue | None
 
     def setup(self) -> None:
+        self._consume(names.rpc_queue(self.container.service_name))
+
+    def _consume(self, queue: str) -> None:
         if self.queue is None:
-            queue = names.rpc_queue(self.container.service_name)
             ranked = {"x-priority": RANK} if self.container.config.get("ONE_PROCESS_FIRST") else None
             self.queue = Queue(queue, no_declare=True, consumer_arguments=ranked)
             self.queue_consumer.register_provider(self)
@@ -111,15 +113,48 @@ class SafeRpcConsumer(RpcConsumer):
         log.log(level, outcome, extra=fields(call=method, why=why, seconds=f"{seconds:.3f}"))
 
 
+class BatchConsumer(SafeRpcConsumer):
+    """The service's requests that come in batches. Each of them goes its way as if it had come alone."""
+
+    room = batches.ROOM
+
+    def setup(self) -> None:
+        if self.container.service_name in names.BATCHED:
+            self._consume(names.batch_queue(self.container.service_name))
+
+    def stop(self) -> None:
+        if self.queue is not None:
+            super().stop()
+
+    def handle_message(self, body: Any, message: Message) -> None:
+        calls = batches.calls_in(body)
+        if calls is None:
+            self.refuse(message, "it is no batch")
+            return
+        for call in batches.Batch(message, calls, self.queue_consumer).calls:
+            super().handle_message(call.body, call)
+
+
 class Rpc(SafeHeaders, NamekoRpc):
     """An RPC method. The refusals of the service's contract are answers, not errors to alarm anyone with."""
 
     rpc_consumer = SafeRpcConsumer()
+    batch_consumer = BatchConsumer()
 
     def setup(self) -> None:
+        if self._comes_in_batches():
+            self.batch_consumer.register_provider(self)
         self.expected_exceptions = (_refusal_of(self.container.service_name),)
         self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
         super().setup()
+
+    def stop(self) -> None:
+        super().stop()
+        if self._comes_in_batches():
+            self.batch_consumer.unregister_provider(self)
+
+    def _comes_in_batches(self) -> bool:
+        return self.method_name in names.BATCHED.get(self.container.service_name, ())
 
     def check_signature(self, args: Any, kwargs: Any) -> None:
         """Nameko's takes the method apart anew for each call."""

@@ -11,8 +11,19 @@ from typing import Any, NamedTuple
 
 from rabbitmq import delays
 from rabbitmq.declarations import Binding, Declarations, Queue, together
-from rabbitmq.names import DEAD_LETTERS, RPC_EXCHANGE, SERVICES, dead_letters_of, events_exchange, outlet, rpc_queue
-from rabbitmq.permissions import CALLS
+from rabbitmq.names import (
+    BATCHED,
+    DEAD_LETTERS,
+    RPC_EXCHANGE,
+    SERVICES,
+    batch_key,
+    batch_queue,
+    dead_letters_of,
+    events_exchange,
+    outlet,
+    rpc_queue,
+)
+from rabbitmq.permissions import CALLS, in_batches
 
 #: Grows with every change that is not an addition. A broker tells it by an exchange of the name `mark(VERSION)`.
 VERSION = 2
@@ -92,10 +103,13 @@ def _parts() -> Iterator[Declarations]:
     yield Declarations((RPC_EXCHANGE, DEAD_LETTERS), (), ())
     for service in SERVICES:
         yield _of_service(service)
+    for service in BATCHED:
+        yield _of_batches(service)
     for subscription in SUBSCRIPTIONS:
         yield _of_subscription(subscription)
     for caller, called in CALLS.items():
         keys = [f"{service}.{method}" for service, methods in called.items() for method in methods]
+        keys += [batch_key(f"{service}.{method}") for service, some in in_batches(called).items() for method in some]
         calls = tuple(Binding(outlet(caller), RPC_EXCHANGE, key, to_exchange=True) for key in keys)
         yield Declarations(() if caller in SERVICES else (outlet(caller),), (), calls)
     yield Declarations((mark(VERSION),), (), ())
@@ -112,6 +126,12 @@ def _of_service(service: str) -> Declarations:
             Binding(outlet(service), RPC_EXCHANGE, "*", to_exchange=True),
         ),
     )
+
+
+def _of_batches(service: str) -> Declarations:
+    """Apart from its other requests: how many it takes at once is another matter (`batches.py`)."""
+    queue = batch_queue(service)
+    return Declarations((), (Queue(queue, {}),), (Binding(RPC_EXCHANGE, queue, batch_key(f"{service}.*")),))
 
 
 def _of_subscription(subscription: Subscription) -> Declarations:

@@ -17,7 +17,7 @@ from redis import Redis
 
 from local import checks
 from local.processes import children
-from rabbitmq.names import rpc_queue
+from rabbitmq.names import BATCHED, batch_queue, rpc_queue
 from rabbitmq.topology import SUBSCRIPTIONS
 from tests.chaos.clocks import Clock
 from tests.chaos.rigging import Rigging, running
@@ -93,7 +93,7 @@ def all_faults(rigging: Rigging, chance: random.Random) -> list[Fault]:
             Fault(
                 "delay",
                 f"requests to {name}",
-                lambda name=name: _hold_back(box, [rpc_queue(name)], chance.uniform(*STILL)),
+                lambda name=name: _hold_back(box, requests_to(name), chance.uniform(*STILL)),
                 False,
             )
             for name in CALLED
@@ -212,6 +212,11 @@ def _repeat(box: Box, seconds: float) -> None:
         while time.monotonic() < until:
             again()
             time.sleep(0.05)
+
+
+def requests_to(service: str) -> list[str]:
+    """The queues of the requests to it, alone and in batches."""
+    return [rpc_queue(service), *([batch_queue(service)] if service in BATCHED else [])]
 
 
 def _hold_back(box: Box, queues: list[str], seconds: float) -> None:
