@@ -93,6 +93,7 @@ class SafeQueueConsumer(QueueConsumer):
         for provider in self._providers:
             consumer = consumer_cls(queues=[provider.queue], on_message=partial(self._receive, provider))
             consumer.qos(prefetch_count=getattr(provider, "room", self.prefetch_count))
+            consumer.consume()  # at once: the broker takes a channel's prefetch count as that of who consumes next
             self._consumers[provider] = consumer
         return self._consumers.values()
 

@@ -19,13 +19,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.rpc import RpcClient
 from rabbitmq import broker, topology
 from rabbitmq.errors import Unavailable
-from rabbitmq.names import dead_letters_of, events_exchange, outlet, rpc_queue
+from rabbitmq.names import BATCHED, batch_queue, dead_letters_of, events_exchange, outlet, rpc_queue
 from rabbitmq.topology import Subscription
 from tests import local_stack
 from tests.polling import poll
 
 ROOT = Path(__file__).resolve().parents[3]
 EVENT, METHOD = "thing_happened", "hear"
+#: The method that is called in batches.
+TOGETHER = "together"
 STARTING = 20
 #: Seconds between the attempts of its handler: 3 is two levels of delay, one of which 1 has used before.
 RETRY_AFTER = (1, 3)
@@ -48,9 +50,11 @@ class Tiny:
         self._amqp_uri = its_uri or amqp_uri
         self._process: subprocess.Popen[bytes] | None = None
         self._metrics_port = local_stack.free_port()
+        BATCHED[self.name] = (TOGETHER,)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(topology, "SUBSCRIPTIONS", (self.subscription,))
             patch.setattr(topology, "SERVICES", (self.name,))
+            patch.setattr(topology, "BATCHED", {self.name: (TOGETHER,)})
             patch.setattr(topology, "CALLS", {self.name: {self.name: ("*",)}})
             broker.apply(amqp_uri)
 
@@ -64,11 +68,11 @@ class Tiny:
         self._process = self._started(calls_others, acks_first)
 
     @contextmanager
-    def another(self) -> Iterator[None]:
-        """A second process of it serves during the block, as soon as it takes requests."""
+    def another(self) -> Iterator[int]:
+        """A second process of it, whose number it gives, serves during the block, as soon as it takes requests."""
         process = self._started(metrics_port=local_stack.free_port())
         try:
-            yield
+            yield process.pid
         finally:
             process.kill()
             process.wait()
@@ -154,9 +158,11 @@ def running(amqp_uri: str, its_uri: str | None = None) -> Iterator[Tiny]:
     finally:
         tiny.kill()
         tiny.client.close()
+        del BATCHED[tiny.name]
         connection = pika.BlockingConnection(pika.URLParameters(amqp_uri))  # one from before may have been given up
         channel = connection.channel()
-        for queue in (tiny.subscription.queue, dead_letters_of(tiny.subscription.queue), rpc_queue(tiny.name)):
+        requests = (rpc_queue(tiny.name), batch_queue(tiny.name))
+        for queue in (tiny.subscription.queue, dead_letters_of(tiny.subscription.queue), *requests):
             channel.queue_delete(queue)
         for exchange in (events_exchange(tiny.name), outlet(tiny.name)):
             channel.exchange_delete(exchange)

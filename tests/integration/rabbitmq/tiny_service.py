@@ -26,6 +26,7 @@ from rabbitmq import event_handler as hearing  # noqa: E402
 from rabbitmq.calls import BoundedRpcProxy  # noqa: E402
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc  # noqa: E402
 from rabbitmq.errors import AlreadyHandled  # noqa: E402
+from rabbitmq.names import BATCHED  # noqa: E402
 from rabbitmq.topology import Subscription  # noqa: E402
 from tests.integration.rabbitmq.tiny_errors import Refusal, Refused  # noqa: E402
 
@@ -88,6 +89,16 @@ def build(name_: str) -> type:
         def slow_echo(self, value: Any, seconds: float) -> Any:
             time.sleep(seconds)
             return value
+
+        @rpc
+        def together(self, value: Any, seconds: float = 0, refused: bool = False, deadly: bool = False) -> list[Any]:
+            """Comes in batches. What it knows of itself; *deadly*: unless it was asked for before, the process ends."""
+            if deadly and not self.redelivered:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if refused:
+                raise Refused(value, "together")
+            time.sleep(seconds)
+            return [value, os.getpid(), self.request_id, patience.left(99), self.redelivered]
 
         @rpc
         def mark(self, text: str) -> None:
@@ -196,6 +207,7 @@ def main(name: str) -> None:
     contract = ModuleType(f"{name}.contract")
     contract.Refusal = Refusal  # type: ignore[attr-defined]
     sys.modules[f"{name}.contract"] = contract
+    BATCHED[name] = ("together",)
     hearing.SUBSCRIPTIONS = (subscription(name),)  # type: ignore[assignment]
     if "RETRY_AFTER" in os.environ:
         hearing.RETRY_AFTER = tuple(map(int, os.environ["RETRY_AFTER"].split(",")))  # type: ignore[assignment]
