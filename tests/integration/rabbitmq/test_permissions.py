@@ -18,6 +18,8 @@ from rabbitmq.names import (
     PROGRAMS,
     RPC_EXCHANGE,
     SERVICES,
+    batch_key,
+    batch_queue,
     dead_letters_of,
     events_exchange,
     outlet,
@@ -145,6 +147,7 @@ def retries(subscription: Subscription) -> str:
 ALLOWED: dict[str, dict[str, Act]] = {
     "gateway": {
         "calls booking_svc": sends(outlet("gateway"), "booking_svc.ping"),
+        "calls booking_svc in batches": sends(outlet("gateway"), batch_key("booking_svc.book_tickets")),
         "calls auth_svc": sends(outlet("gateway"), "auth_svc.ping"),
         "calls concert_svc": sends(outlet("gateway"), "concert_svc.ping"),
         "calls mailer_svc": sends(outlet("gateway"), "mailer_svc.ping"),
@@ -160,6 +163,7 @@ ALLOWED: dict[str, dict[str, Act]] = {
     },
     "booking_svc": {
         "takes its requests": takes_from(rpc_queue("booking_svc")),
+        "takes its batches": takes_from(batch_queue("booking_svc")),
     },
     "mailer_svc": {
         "takes its requests": takes_from(rpc_queue("mailer_svc")),
@@ -186,6 +190,9 @@ REFUSED: dict[str, dict[str, Act]] = {
         "writes into a queue": sends("", CONFIRMED.queue),
         "takes an event": takes_from(CONFIRMED.queue),
         "takes requests": takes_from(rpc_queue("booking_svc")),
+        "takes batches": takes_from(batch_queue("booking_svc")),
+        "calls in batches what does not come so": sends(outlet("gateway"), batch_key("booking_svc.cancel_booking")),
+        "sets sales terms by a batch": sends(outlet("gateway"), batch_key("booking_svc.set_sales_terms")),
         "reads dead letters": takes_from(dead_letters_of(CONFIRMED.queue)),
         "uses another's outlet": sends(outlet("booking_svc"), A_REPLY),
         "binds to requests": waits_for_answers("gateway", under="booking_svc.book_tickets"),

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rabbitmq.__main__ import main
 from rabbitmq.definitions import as_text, definitions, differences
 from rabbitmq.delays import ENTRANCE
-from rabbitmq.names import PROGRAMS, SERVICES
+from rabbitmq.names import BATCHED, PROGRAMS, SERVICES
 from rabbitmq.topology import everything
 from rabbitmq.users import USERS, hashed, password_variable
 
@@ -62,7 +62,8 @@ def test_service_reads_its_own_queues_and_no_others(service: str) -> None:
     (read,) = (entry["read"] for entry in definitions()["permissions"] if entry["user"] == service)
     readable = {queue.name for queue in everything().queues if re.search(read, queue.name)}
     own = {q.name for q in everything().queues if q.name.startswith("evt-") and f"--{service}." in q.name}
-    assert readable == {f"rpc-{service}"} | own
+    batches = {f"rpc-{service}.batches"} if service in BATCHED else set()
+    assert readable == {f"rpc-{service}"} | batches | own
 
 
 def as_exported() -> dict[str, Any]:
