@@ -33,8 +33,8 @@ class Call:
 
     @property
     def life(self) -> int:
-        """Milliseconds that its caller still waits."""
-        return int((self.deadline - time.monotonic()) * 1000)
+        """Milliseconds that its caller still waits; 0: no more."""
+        return max(0, int((self.deadline - time.monotonic()) * 1000))
 
     def fail(self) -> None:
         with contextlib.suppress(InvalidStateError):
