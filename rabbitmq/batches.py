@@ -28,13 +28,22 @@ class Batch:
         self._left = len(calls)
         self._message = message
         self._queue_consumer = queue_consumer
-        self._room = eventlet.spawn_after(TAKES_ROOM, queue_consumer.make_room, message)
+        self._makes_room = eventlet.spawn_after(TAKES_ROOM, self._make_room)
+        self._has_made_room = False
+
+    def _make_room(self) -> None:
+        self._has_made_room = True
+        self._queue_consumer.ack_early(self._message)
 
     def end_one(self) -> None:
-        """One of its calls is answered."""
+        """One of its calls is answered, or nobody waits for that any more."""
         self._left -= 1
-        if not self._left:
-            self._room.cancel()
+        if self._left:
+            return
+        if self._has_made_room:
+            self._queue_consumer.forget(self._message)
+        else:
+            self._makes_room.cancel()
             self._queue_consumer.ack_message(self._message)
 
 
@@ -42,6 +51,7 @@ class BatchedCall:
     """What is needed of a message, for one call of a batch."""
 
     def __init__(self, batch: Batch, message: Message, call: dict[str, Any]) -> None:
+        self.batch = batch
         self.body = call
         self.headers = call["headers"]
         self.properties = {
@@ -53,7 +63,6 @@ class BatchedCall:
         self.delivery_info = {**message.delivery_info, "routing_key": asked}
         self.channel = message.channel
         self.received_at = message.received_at
-        self.ack = batch.end_one
 
     def requeue(self) -> None:
         """We are being killed; then the broker has the batch again, and gives it to another process."""

@@ -175,13 +175,17 @@ class SafeQueueConsumer(QueueConsumer):
         publish = (0, outlet(self.container.service_name), message.properties["reply_to"], False, False)
         message.channel.send_method(spec.Basic.Publish, "Bssbb", publish, answer)
 
-    def make_room(self, message: Message) -> None:
+    def ack_early(self, message: Message) -> None:
         """
-        Acknowledge it before it is settled, so that the broker sends the next one.
+        Have the broker send another for it, though it is not done. If we die now, nobody gets it again.
 
-        If we die now, nobody gets it again.
+        It is unsettled until `forget`.
         """
         self._tell_broker(message, message.ack)
+
+    def forget(self, message: Message) -> None:
+        """What was acknowledged early is done."""
+        self._unsettled.discard(id(message))
 
     def ack_message(self, message: Message) -> None:
         self._settle(message, message.ack)
@@ -196,8 +200,7 @@ class SafeQueueConsumer(QueueConsumer):
 
     def _settle(self, message: Message, how: Any) -> None:
         self._unsettled.discard(id(message))
-        if not getattr(message, "acknowledged", False):
-            self._tell_broker(message, how)
+        self._tell_broker(message, how)
 
     def _tell_broker(self, message: Message, how: Any) -> None:
         if not message.channel.connection:

@@ -81,7 +81,7 @@ class SafeRpcConsumer(RpcConsumer):
             log.error("dropped a request that nobody can answer", extra=fields(call=_asked(message), why=error))
         elif outcome != "expired":
             self._answer(message, result, error)
-        self.queue_consumer.ack_message(message)
+        self._settle(message)
         self._tell(message, outcome, error)
         return result, exc_info
 
@@ -90,6 +90,9 @@ class SafeRpcConsumer(RpcConsumer):
             self.queue_consumer.answer_message(message, _encoded(result, error))
         except Exception as failure:  # its caller hears nothing, and asks again; the others go on
             log.error("an answer could not be sent: %r", failure, extra=fields(call=_asked(message)))
+
+    def _settle(self, message: Any) -> None:
+        self.queue_consumer.ack_message(message)
 
     def _outcome(self, error: BaseException | None) -> str:
         if error is None:
@@ -134,6 +137,12 @@ class BatchConsumer(SafeRpcConsumer):
         for call in batches.Batch(message, calls, self.queue_consumer).calls:
             super().handle_message(call.body, call)
 
+    def _settle(self, message: Any) -> None:
+        if isinstance(message, batches.BatchedCall):
+            message.batch.end_one()
+        else:
+            super()._settle(message)
+
 
 class Rpc(SafeHeaders, NamekoRpc):
     """An RPC method. The refusals of the service's contract are answers, not errors to alarm anyone with."""
@@ -147,6 +156,10 @@ class Rpc(SafeHeaders, NamekoRpc):
         self.expected_exceptions = (_refusal_of(self.container.service_name),)
         self._signature = inspect.signature(getattr(self.container.service_cls, self.method_name))
         super().setup()
+
+    def handle_result(self, message: Any, worker_ctx: Any, result: Any, exc_info: ExcInfo) -> tuple[Any, ExcInfo]:
+        consumer = self.batch_consumer if isinstance(message, batches.BatchedCall) else self.rpc_consumer
+        return consumer.handle_result(message, result, exc_info)
 
     def stop(self) -> None:
         super().stop()

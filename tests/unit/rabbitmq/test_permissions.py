@@ -9,7 +9,7 @@ from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 
 from rabbitmq import delays
 from rabbitmq.calls import BoundedRpcProxy
-from rabbitmq.names import PROGRAMS, SERVICES, outlet, reply_id
+from rabbitmq.names import BATCHED, PROGRAMS, SERVICES, batch_key, outlet, reply_id
 from rabbitmq.permissions import CALLS, topic_rights
 from rabbitmq.rpc_method import Rpc
 from rabbitmq.topology import SUBSCRIPTIONS, Subscription
@@ -80,9 +80,12 @@ def test_nobody_but_its_hearer_may_send_what_a_queue_takes_for_its_own(subscript
 
 def test_every_call_and_every_answer_may_be_sent_and_no_other_call() -> None:
     every = {f"{service}.{method}" for called in CALLS.values() for service in called for method in called[service]}
+    batched = {f"{service}.{method}" for service, methods in BATCHED.items() for method in methods}
+    assert batched <= every
     for program in set(PROGRAMS) - {"relay"}:
         write = topic_rights(program)[outlet(program)].write
         mine = {f"{service}.{method}" for service, methods in CALLS.get(program, {}).items() for method in methods}
         assert {key for key in every if re.search(write, key)} == mine
+        assert {key for key in every if re.search(write, batch_key(key))} == mine & batched
         for answer in (reply_id("gateway"), reply_id("mailer_svc"), str(uuid4())):  # the last is the shell's
             assert bool(re.search(write, answer)) == (program in SERVICES)
