@@ -11,15 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rabbitmq.delays import ENTRANCE, LEVELS
-from rabbitmq.names import (
-    BATCHED,
-    REPLY_ID,
-    RPC_EXCHANGE,
-    SERVICES,
-    UUID,
-    events_exchange,
-    outlet,
-)
+from rabbitmq.names import BATCHED, REPLY_ID, RPC_EXCHANGE, SERVICES, UUID, events_exchange, outlet
 
 #: Who calls which methods of whom. A call that is not here does not reach its service.
 CALLS: dict[str, dict[str, tuple[str, ...]]] = {
