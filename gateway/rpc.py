@@ -27,7 +27,7 @@ from gateway import calls
 from gateway.calls import Call
 from gateway.crowds import PATIENCE, Crowd
 from rabbitmq.errors import Unavailable
-from rabbitmq.names import BATCHED, RPC_EXCHANGE, batch_key, reply_id, reply_queue
+from rabbitmq.names import RPC_EXCHANGE, batch_key, comes_in_batches, reply_id, reply_queue
 
 log = logging.getLogger(__name__)
 #: pika tells of each failure several times over; we tell of it once.
@@ -301,7 +301,7 @@ class RpcClient:
             return
         with self._connection.together():
             for call in waiting:
-                if call.method in BATCHED.get(call.service, ()):
+                if comes_in_batches(call.service, call.method):
                     self._crowds[call.asked].join(call)
                 elif call.life > 0:
                     self._publish(self._channel, call.asked, call.body, call.life, call.id, call.headers)

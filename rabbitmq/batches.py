@@ -28,22 +28,17 @@ class Batch:
         self._left = len(calls)
         self._message = message
         self._queue_consumer = queue_consumer
-        self._makes_room = eventlet.spawn_after(TAKES_ROOM, self._make_room)
-        self._has_made_room = False
-
-    def _make_room(self) -> None:
-        self._has_made_room = True
-        self._queue_consumer.ack_early(self._message)
+        self._makes_room = eventlet.spawn_after(TAKES_ROOM, queue_consumer.ack_early, message)
 
     def end_one(self) -> None:
         """One of its calls is answered, or nobody waits for that any more."""
         self._left -= 1
         if self._left:
             return
-        if self._has_made_room:
+        self._makes_room.cancel()
+        if self._message.acknowledged:
             self._queue_consumer.forget(self._message)
         else:
-            self._makes_room.cancel()
             self._queue_consumer.ack_message(self._message)
 
 

@@ -38,6 +38,11 @@ def rpc_queue(service: str) -> str:
     return f"rpc-{service}"
 
 
+def comes_in_batches(service: str, method: str) -> bool:
+    """Whether calls of *service*.*method* may come many in one message."""
+    return method in BATCHED.get(service, ())
+
+
 def batch_queue(service: str) -> str:
     """The queue of the batches of calls to *service*."""
     return f"{rpc_queue(service)}.batches"

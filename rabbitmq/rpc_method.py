@@ -167,7 +167,7 @@ class Rpc(SafeHeaders, NamekoRpc):
             self.batch_consumer.unregister_provider(self)
 
     def _comes_in_batches(self) -> bool:
-        return self.method_name in names.BATCHED.get(self.container.service_name, ())
+        return names.comes_in_batches(self.container.service_name, self.method_name)
 
     def check_signature(self, args: Any, kwargs: Any) -> None:
         """Nameko's takes the method apart anew for each call."""

@@ -4,7 +4,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -15,6 +15,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from auth_svc.contract import UserNotFound
 from gateway import rpc
+from gateway.calls import Call
 from gateway.errors import CONTRACT_ERRORS
 from gateway.rpc import RemoteError, RpcClient
 from rabbitmq.errors import Unavailable
@@ -63,6 +64,14 @@ def seconds_until_unavailable(call: Callable[[], Any]) -> float:
     with pytest.raises(Unavailable):
         call()
     return time.monotonic() - began
+
+
+def assert_all_fail_at_once(client: RpcClient, calls: Sequence[Call]) -> None:
+    began = time.monotonic()
+    for call in calls:
+        with pytest.raises(Unavailable):
+            client.result(call)
+    assert time.monotonic() - began < AT_ONCE
 
 
 def is_answered(client: RpcClient, tiny: Tiny) -> bool:
@@ -272,11 +281,7 @@ def test_cut_fails_pending_calls_at_once_and_the_next_call_works(
     pending = [behind_cable.submit(silent, "ping", {}, {}) for _ in range(10)]
     assert behind_cable.call(tiny.name, "ping", {}, {}) == "pong"
     cable.cut()
-    began = time.monotonic()
-    for call in pending:
-        with pytest.raises(Unavailable):
-            behind_cable.result(call)
-    assert time.monotonic() - began < AT_ONCE
+    assert_all_fail_at_once(behind_cable, pending)
     poll(behind_cable.is_connected)
     assert behind_cable.call(tiny.name, "echo", {"value": 1}, {}) == 1
     assert behind_cable._pending == {}

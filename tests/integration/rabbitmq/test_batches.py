@@ -19,15 +19,13 @@ from gateway.rpc import RpcClient
 from rabbitmq import batches
 from rabbitmq.errors import Unavailable
 from rabbitmq.names import BATCHED, RPC_EXCHANGE, batch_key, batch_queue
+from tests.integration.gateway.test_rpc import AT_ONCE, assert_all_fail_at_once, seconds_until_unavailable
 from tests.integration.rabbitmq.test_poison import is_empty, place_for_answers
 from tests.integration.rabbitmq.tiny import TOGETHER, Tiny, encoded
 from tests.integration.rabbitmq.tiny_errors import Refused
 from tests.local_stack import LocalStack
 from tests.polling import poll
 from tests.tcp_proxy import TcpProxy
-
-#: Seconds within which what cannot succeed must have failed.
-AT_ONCE = 1.0
 
 
 @pytest.fixture
@@ -52,8 +50,8 @@ def a_call(call_id: str, **arguments: Any) -> dict[str, Any]:
     return {"id": call_id, "expiration": "30000", "headers": {}, "args": [], "kwargs": arguments}
 
 
-def answers(channel: BlockingChannel, queue: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The answers that come within so many seconds of each other, each with the id of its call."""
+def messages(channel: BlockingChannel, queue: str, seconds: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What comes within so many seconds of each other, each with its correlation id: an answer's is its call's."""
     for _, properties, body in channel.consume(queue, auto_ack=True, inactivity_timeout=seconds):
         if body is None:
             return
@@ -82,11 +80,7 @@ def test_crowd_comes_in_batches_and_each_call_is_answered_by_itself(
             done.result()
     assert client._pending == {}
     poll(lambda: channel.queue_declare(overheard, passive=True).method.message_count)
-    together = []
-    for _, _, body in channel.consume(overheard, auto_ack=True, inactivity_timeout=0.5):
-        if body is None:
-            break
-        together.append(len(json.loads(body)["batch"]))
+    together = [len(said["batch"]) for _, said in messages(channel, overheard, 0.5)]
     assert sum(together) == 32 * 20 and max(together) <= crowds.TOGETHER
     assert len(together) < 32 * 20 / 2, "they hardly ever went together"
 
@@ -101,7 +95,7 @@ def test_slow_call_holds_up_neither_its_batch_nor_those_behind_it(channel: Block
         )
     send_batch(channel, tiny, encoded({"batch": [a_call("behind", value=3)]}), mine)
     came = {}
-    for call_id, _ in answers(channel, queue, 5):
+    for call_id, _ in messages(channel, queue, 5):
         came[call_id] = time.monotonic() - began
         if len(came) == 2 * batches.ROOM + 1:
             break
@@ -119,7 +113,6 @@ def test_process_that_hangs_has_no_more_than_a_few_batches_and_the_next_goes_on(
         poll(lambda: channel.queue_declare(queue, passive=True).method.consumer_count == 2, 30)
         first = ask(client, tiny, 0)[1]
         over = threading.Event()
-        hung: list[float] = []
 
         def keep_asking(thread: int) -> list[float]:
             """The moments at which the other process answered."""
@@ -133,14 +126,14 @@ def test_process_that_hangs_has_no_more_than_a_few_batches_and_the_next_goes_on(
             return moments
 
         asking = [threads.submit(keep_asking, thread) for thread in range(32)]
+        hung = time.monotonic()
         os.kill(first, signal.SIGSTOP)
         try:
-            hung.append(time.monotonic())
-            poll(lambda: time.monotonic() > hung[0] + 2.5)
+            poll(lambda: time.monotonic() > hung + 2.5)
         finally:
             os.kill(first, signal.SIGCONT)
             over.set()
-        moments = sorted(moment - hung[0] for one in asking for moment in one.result())
+        moments = sorted(moment - hung for one in asking for moment in one.result())
     in_time = [moment for moment in moments if 0 < moment < 2.5]
     assert in_time and in_time[0] < 1.5
     assert len(in_time) > 50
@@ -194,7 +187,7 @@ def test_what_is_no_batch_is_answered_as_such_and_harms_nobody(
     pid = ask(client, tiny, 0)[1]
     queue, mine = place_for_answers(channel)
     send_batch(channel, tiny, body, mine)
-    call_id, answer = next(answers(channel, queue, 5))
+    call_id, answer = next(messages(channel, queue, 5))
     assert (call_id, answer["error"]["exc_type"]) == ("whole", "MalformedRequest")
     assert ask(client, tiny, 1)[1] == pid
     poll(lambda: is_empty(channel, batch_queue(tiny.name)))
@@ -208,7 +201,7 @@ def test_bad_call_of_a_batch_is_answered_as_what_it_is_and_the_others_as_ever(
     bad = [a_call("wrong", values=1), without, {**a_call("expired", value=1), "expiration": "0"}]
     good = [a_call("good", value=2), {**a_call("odd", value=3), "headers": {"nameko.request_id": {"a": 1}}}]
     send_batch(channel, tiny, encoded({"batch": [*bad, *good]}), mine)
-    came = dict(answers(channel, queue, 1.5))
+    came = dict(messages(channel, queue, 1.5))
     assert {call_id: answer["error"] and answer["error"]["exc_type"] for call_id, answer in came.items()} == {
         "wrong": "IncorrectSignature",
         "without arguments": "MalformedRequest",
@@ -223,7 +216,7 @@ def test_method_that_does_not_come_in_batches_is_not_to_be_had_by_one(channel: B
     properties = BasicProperties("application/json", "utf-8", reply_to=mine)
     body = encoded({"batch": [a_call("x", value=1)]})
     channel.basic_publish(RPC_EXCHANGE, batch_key(f"{tiny.name}.echo"), body, properties, mandatory=True)
-    call_id, answer = next(answers(channel, queue, 5))
+    call_id, answer = next(messages(channel, queue, 5))
     assert (call_id, answer["error"]["exc_type"]) == ("x", "MethodNotFound")
 
 
@@ -232,10 +225,7 @@ def test_batch_for_a_service_that_is_not_there_is_unavailable_at_once(
 ) -> None:
     nobody = f"nobody_{uuid4().hex[:8]}"
     monkeypatch.setitem(BATCHED, nobody, ("ping",))
-    began = time.monotonic()
-    with pytest.raises(Unavailable):
-        client.call(nobody, "ping", {}, {})
-    assert time.monotonic() - began < AT_ONCE
+    assert seconds_until_unavailable(lambda: client.call(nobody, "ping", {}, {})) < AT_ONCE
 
 
 def test_cut_fails_who_waits_for_company_as_well_and_the_next_call_works(
@@ -248,11 +238,7 @@ def test_cut_fails_who_waits_for_company_as_well_and_the_next_call_works(
         waiting = [client.submit(tiny.name, TOGETHER, {"value": n, "seconds": 9}, {}) for n in range(20)]
         poll(lambda: client._crowds[f"{tiny.name}.{TOGETHER}"].is_waiting())
         cable.cut()
-        began = time.monotonic()
-        for call in waiting:
-            with pytest.raises(Unavailable):
-                client.result(call)
-        assert time.monotonic() - began < AT_ONCE
+        assert_all_fail_at_once(client, waiting)
         poll(client.is_connected)
         assert ask(client, tiny, 1)[0] == 1
     finally:

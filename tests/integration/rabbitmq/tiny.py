@@ -68,11 +68,11 @@ class Tiny:
         self._process = self._started(calls_others, acks_first)
 
     @contextmanager
-    def another(self) -> Iterator[int]:
-        """A second process of it, whose number it gives, serves during the block, as soon as it takes requests."""
+    def another(self) -> Iterator[None]:
+        """A second process of it serves during the block, as soon as it takes requests."""
         process = self._started(metrics_port=local_stack.free_port())
         try:
-            yield process.pid
+            yield
         finally:
             process.kill()
             process.wait()
