@@ -40,6 +40,7 @@ class Container(ServiceContainer):
         """
         if not self._is_up:
             log.info("asked to stop while it starts: ends at once")
+            logging.shutdown()
             os._exit(0)  # of what there is so far nothing can be ended in order, not even pymongo's threads
         super().stop()
 

@@ -8,13 +8,16 @@ What comes from outside cannot begin a line or a field of its own: it stands in 
 escaped. The id of the HTTP request that all goes back to is in each line that is written on its behalf.
 """
 
+import _thread
 import json
 import logging
+import os
 import re
+import time
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 #: The HTTP request on whose behalf this thread, or this worker, does what it does.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -24,6 +27,8 @@ LONGEST = 8000
 #: The last frames of a trace that are shown. An error that is raised again for each of thousands of retries, as PyMongo
 #: does it over a direct connection without a primary, has a longer trace each time: to write it took eight seconds.
 FRAMES = 20
+#: Seconds that a line may wait for others to be written with.
+GATHERED = 0.05
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+*()\[\]{}<>,;#%-]+")
 
 
@@ -72,12 +77,52 @@ class Logfmt(logging.Formatter):
         return " ".join(f"{name}={quoted(value)}" for name, value in line.items() if value is not None)
 
 
+class Console(logging.StreamHandler[TextIO]):
+    """
+    Writes lines that come within a moment together: whoever reads them is woken once, and not for each.
+
+    A warning, and all that is worse, is written at once. Who is killed takes the lines of the last GATHERED along.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+        os.register_at_fork(after_in_child=self._lines.clear)  # the parent writes them
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Python holds our lock, as it does for each handler."""
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+            if record.levelno >= logging.WARNING:
+                self.flush()
+            elif len(self._lines) == 1:
+                # Not by `threading`, whose threads are waited for, as nobody may be waited for in eventlet's hub.
+                _thread.start_new_thread(self._flush_soon, ())
+        except Exception:
+            self.handleError(record)
+
+    def _flush_soon(self) -> None:
+        time.sleep(GATHERED)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what there is. Python does it, too, when the process ends."""
+        self.acquire()
+        try:
+            if self._lines:
+                self.stream.write("".join(self._lines))
+                self._lines.clear()
+            super().flush()
+        finally:
+            self.release()
+
+
 def settings(process: str, level: str) -> dict[str, Any]:
     """What `logging.config.dictConfig` wants to hear; config.yml of a service says the same."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": {"()": "rabbitmq.logs.Logfmt", "process": process}},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "handlers": {"console": {"class": "rabbitmq.logs.Console", "formatter": "line"}},
         "root": {"level": level.upper(), "handlers": ["console"]},
     }

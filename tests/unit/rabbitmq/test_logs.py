@@ -1,8 +1,10 @@
 """One line for each record, and nothing that is written into it becomes a line or a field of its own."""
 
+import io
 import json
 import logging
 import re
+import subprocess
 import sys
 from contextlib import suppress
 from contextvars import copy_context
@@ -12,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rabbitmq import logs
-from rabbitmq.logs import Logfmt, fields, quoted
+from rabbitmq.logs import Console, Logfmt, fields, quoted
+from tests.polling import poll
 
 PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^ "=\\]*)(?: |$)')
 
@@ -88,6 +91,74 @@ def test_id_of_the_request_is_in_what_is_written_on_its_behalf_and_in_nothing_el
 
     assert parsed(copy_context().run(on_its_behalf))["request_id"] == "r1"
     assert "request_id" not in parsed(line("answered"))
+
+
+class Written(io.StringIO):
+    """A stream that tells what was written at once, and what together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
+@pytest.fixture
+def written() -> Written:
+    return Written()
+
+
+@pytest.fixture
+def log(written: Written) -> logging.Logger:
+    """It writes texts as they are."""
+    log, console = logging.Logger("console"), Console()
+    console.setStream(written)
+    log.addHandler(console)
+    return log
+
+
+def test_lines_that_come_within_a_moment_are_written_together_and_soon(log: logging.Logger, written: Written) -> None:
+    for number in range(100):
+        log.info("line %d", number)
+    lines = [f"line {number}" for number in range(100)]
+    poll(lambda: "".join(written.pieces).splitlines() == lines)
+    assert len(written.pieces) < 20
+    log.info("the next")
+    poll(lambda: written.pieces[-1] == "the next\n")
+
+
+def test_warning_is_written_at_once_after_what_came_before_it(log: logging.Logger, written: Written) -> None:
+    log.info("before")
+    log.warning("now")
+    assert written.pieces == ["before\nnow\n"]
+
+
+def test_line_that_cannot_be_formatted_takes_no_other_along(
+    log: logging.Logger, written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.info("good")
+    log.info("%d", "no number")
+    log.info("good, too")
+    poll(lambda: "".join(written.pieces) == "good\ngood, too\n")
+    assert "no number" in capsys.readouterr().err
+
+
+def test_nothing_is_lost_or_told_twice_when_processes_part_and_end() -> None:
+    program = """
+import logging, logging.config, os
+from rabbitmq import logs
+logging.config.dictConfig(logs.settings("relay", "INFO"))
+logging.info("before")
+if os.fork() == 0:
+    logging.info("the child")
+else:
+    os.wait()
+    logging.info("the parent")
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    assert sorted(parsed(line)["message"] for line in said.splitlines()) == ["before", "the child", "the parent"]
 
 
 def test_settings_are_what_python_wants(capsys: pytest.CaptureFixture[str]) -> None:
