@@ -105,6 +105,17 @@ def test_bad_tokens_are_counted_by_address(start: Start) -> None:
     assert statuses(lambda: client.get("/v1/me", headers=bad, environ_base=one), 4) == [401, 401, 401, 429]
 
 
+def test_ended_session_is_counted_by_address_and_not_for_its_user(start: Start) -> None:
+    client, one = start(RATELIMIT_READS="3 per minute", RATELIMIT_ACCOUNTS="100 per minute"), address()
+    person = {"email": f"{uuid.uuid4().hex}@example.org", "password": "correct horse battery"}
+    first = client.post("/v1/auth/register", json={**person, "name": "Ada"}, environ_base=one).json
+    second = client.post("/v1/auth/login", json=person, environ_base=one).json
+    ended, lasting = ({"Authorization": f"Bearer {(answer or {})['access_token']}"} for answer in (first, second))
+    assert client.post("/v1/auth/logout", headers=ended, environ_base=one).status_code == 204
+    assert statuses(lambda: client.get("/v1/me", headers=ended, environ_base=one), 4) == [401, 401, 401, 429]
+    assert statuses(lambda: client.get("/v1/me", headers=lasting, environ_base=one), 4) == [200, 200, 200, 429]
+
+
 @pytest.mark.parametrize(("proxies", "counted"), [("0", "the proxy"), ("1", "the client"), ("2", "the one before")])
 def test_forwarded_address_is_believed_for_as_many_proxies_as_there_are(
     start: Start, proxies: str, counted: str
