@@ -22,6 +22,9 @@ from typing import Any, TextIO
 #: The HTTP request on whose behalf this thread, or this worker, does what it does.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
+# No line tells of threads; to ask for their names takes a service a quarter of what a line costs.
+logging.logThreads = logging.logMultiprocessing = False
+
 #: Characters of a value; the rest is cut.
 LONGEST = 8000
 #: The last frames of a trace that are shown. An error that is raised again for each of thousands of retries, as PyMongo
