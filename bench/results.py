@@ -8,6 +8,7 @@ from typing import Any
 from bench.growth import Point
 from bench.measure import Measured
 from bench.soak import Look
+from bench.yardstick import Yardstick
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Results:
     """All that was measured; what was not asked for is empty."""
 
     machine: dict[str, Any]
+    yardstick: Yardstick | None = None
     #: By number of connections.
     table: dict[int, list[Measured]] = field(default_factory=dict)
     #: At about 70 % of the rate that the same scenario had without pauses.
@@ -45,6 +47,7 @@ class Results:
         """Keep them in *file*."""
         told = {
             **vars(self),
+            "yardstick": self.yardstick and self.yardstick._asdict(),
             "table": {number: [one.as_json() for one in row] for number, row in self.table.items()},
             "mails": [one.as_json() for one in self.mails],
             "paced": [one.as_json() for one in self.paced],

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import backlog, costs, report, stack
+from bench import backlog, costs, report, stack, yardstick
 from bench.archive import Archive
 from bench.chart import draw
 from bench.crowd import gather
@@ -60,6 +60,8 @@ class Run:
         """
         parts, results = self._plan.parts, self._results
         _say(", ".join(f"{name} {value}" for name, value in results.machine.items()))
+        results.yardstick = yardstick.measure()
+        _say(f"A Flask app that does nothing, for comparison: {results.yardstick}")
         try:
             if set(parts) - {PROCESSES, SOAK} or self._soaks:
                 with self._ground() as ground:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def running(**settings: str) -> Iterator[Stack]:
                 start_new_session=True,
             )
         try:
-            _wait(process, output)
+            wait_for(lambda: "Ready." in output.read_text(errors="replace"), process, output)
             facts = private_files.read_values(files.runtime_file(data_dir))
             stack = Stack({**facts, "JWT_SECRET_KEY": key})
             _give_way(stack.processes())
@@ -105,15 +105,26 @@ def _environment(data_dir: Path) -> dict[str, str]:
     """This process' own, without what belongs to another stack."""
     others = {*ADDRESSES, *PASSED_ON, *OF_ONE_STACK} - THE_MACHINES
     kept = {name: value for name, value in os.environ.items() if name not in others and not name.endswith("_AMQP_URI")}
+    return {**kept, "DATA_DIR": str(data_dir), "PORT": str(free_port())}
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
     port = random.randrange(10_000, ports.LOWEST)
     while ports.refusal(port):
         port = random.randrange(10_000, ports.LOWEST)
-    return {**kept, "DATA_DIR": str(data_dir), "PORT": str(port)}
+    return port
 
 
-def _wait(process: subprocess.Popen[bytes], output: Path) -> None:
+def wait_for(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], output: Path) -> None:
+    """
+    Wait until it is.
+
+    Raises:
+        NoStack: the process has ended, or time is up; with its *output*.
+    """
     deadline = time.monotonic() + START_SECONDS
-    while "Ready." not in output.read_text(errors="replace"):
+    while not is_ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise NoStack(output.read_text(errors="replace"))
         time.sleep(0.1)

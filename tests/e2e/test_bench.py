@@ -1,11 +1,12 @@
 """That `make bench` can measure; how fast it is on the machine of the tests says nothing."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import report, yardstick
 from bench.archive import Archive
 from bench.chart import draw
 from bench.crowd import Crowd, gather
@@ -46,6 +47,13 @@ def test_a_measurement_tells_rate_and_cpu_and_can_be_drawn(
         assert {"gateway", "rabbitmq", "booking_svc", "mongod", "redis", "wrk"} <= one.cpu.keys()
     draw(Results(report.machine(), table={2: measured}), tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_machine_is_measured_by_what_does_nothing(tmp_path: Path) -> None:
+    measured = yardstick.measure()
+    assert measured.rate > 0 and measured.cpu > 0
+    Results(report.machine(), measured).write(tmp_path / "results.json")
+    assert json.loads((tmp_path / "results.json").read_text())["yardstick"]["rate"] == measured.rate
 
 
 def test_copies_of_a_booking_are_as_sound_as_it_is(
