@@ -89,8 +89,12 @@ class Console(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)  # what waits in the parent, the parent writes
+
+    def _begin(self) -> None:
         self._lines: list[str] = []
-        os.register_at_fork(after_in_child=self._lines.clear)  # the parent writes them
+        self._is_due = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Python holds our lock, as it does for each handler."""
@@ -98,24 +102,26 @@ class Console(logging.StreamHandler[TextIO]):
             self._lines.append(self.format(record) + self.terminator)
             if record.levelno >= logging.WARNING:
                 self.flush()
-            elif len(self._lines) == 1:
-                # Not by `threading`, whose threads are waited for, as nobody may be waited for in eventlet's hub.
+            elif not self._is_due:
+                # Not by `threading`, which waits until a thread has begun: in eventlet's hub nobody may wait.
                 _thread.start_new_thread(self._flush_soon, ())
+                self._is_due = True
         except Exception:
             self.handleError(record)
 
     def _flush_soon(self) -> None:
         time.sleep(GATHERED)
+        self._is_due = False
         self.flush()
 
     def flush(self) -> None:
         """Write what there is. Python does it, too, when the process ends."""
         self.acquire()
         try:
-            if self._lines:
-                self.stream.write("".join(self._lines))
-                self._lines.clear()
-            super().flush()
+            together, self._lines = "".join(self._lines), []
+            if together:
+                self.stream.write(together)
+                super().flush()
         finally:
             self.release()
 

@@ -145,6 +145,17 @@ def test_line_that_cannot_be_formatted_takes_no_other_along(
     assert "no number" in capsys.readouterr().err
 
 
+def test_what_could_not_be_written_holds_up_nothing_that_comes_after_it(
+    log: logging.Logger, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    with monkeypatch.context() as broken:
+        broken.setattr(Written, "write", lambda *_: 1 / 0)
+        log.warning("lost")
+    log.info("written")
+    poll(lambda: written.pieces == ["written\n"])
+
+
 def test_nothing_is_lost_or_told_twice_when_processes_part_and_end() -> None:
     program = """
 import logging, logging.config, os
