@@ -232,11 +232,11 @@ class Bookings:
 
     def awaiting_confirmation(
         self, confirmed_before: datetime, now: datetime, limit: int, but: Sequence[str] = ()
-    ) -> list[str]:
+    ) -> dict[str, str]:
         """
         Bookings confirmed, or asked for again, before then, whose buyer may not have been told; the oldest first.
 
-        Their ids: there may be one among them that cannot be read. *but* are not wanted.
+        Their ids, and the kind of the mail: there may be one among them that cannot be read. *but* are not wanted.
         """
         awaited = {
             "_id": {"$nin": list(but)},
@@ -247,8 +247,13 @@ class Bookings:
             "outbox": [],
             "$or": [{NEXT_TELLING: {"$exists": False}}, {NEXT_TELLING: {"$lte": now}}],
         }
-        found = self._bookings.find(awaited, {"_id": 1}).sort("confirmed_at", ASCENDING).limit(limit)
-        return [booking["_id"] for booking in found]
+        found = self._bookings.find(awaited, {"confirmation_mail.kind": 1}).sort("confirmed_at", ASCENDING).limit(limit)
+        return {booking["_id"]: str(booking["confirmation_mail"].get("kind")) for booking in found}
+
+    def put_off_telling(self, ids: Sequence[str], until: datetime) -> None:
+        """The mails that these bookings wait for are on their way: they are not told of again before then."""
+        waiting = {"_id": {"$in": ids}, "confirmation_mail.state": "queued"}
+        self._bookings.update_many(waiting, {"$set": {NEXT_TELLING: until}})
 
     def tell_again(self, booking: BookingDocument, event: Envelope, tellings: int, next_telling: datetime) -> bool:
         """Store *event* once more, unless the booking's mail has gone out, or another process was faster."""

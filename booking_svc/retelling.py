@@ -2,8 +2,8 @@
 What has had no effect is told again: an event was handled by nobody, or lost with a broker.
 
 A booking whose confirmation is still `queued` after a while is told of again, as the same event, then after twice as
-long, and so on; so is other news of it, until the mailer says that it has entered the mail. Whoever has handled an
-event before tells again what came of it.
+long, and so on, unless the mailer says that the mail is on its way; so is other news of it, until the mailer says that
+it has entered the mail. Whoever has handled an event before tells again what came of it.
 """
 
 import logging
@@ -16,7 +16,11 @@ from pymongo.errors import WriteError
 from booking_svc import domain
 from booking_svc.bookings import Bookings
 from booking_svc.domain import BookingDocument
+from rabbitmq.errors import Unavailable
 from rabbitmq.faults import is_fault
+
+#: Booking id -> kind of its mail; gives the bookings whose mail is on its way.
+FindWaiting = Callable[[dict[str, str]], list[str]]
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +39,9 @@ class Retelling:
         self._overdue = overdue
         self._aside: dict[str, float] = {}  # id -> until when
 
-    def tell_overdue(self, now: datetime | None = None) -> int:
+    def tell_overdue(self, find_waiting: FindWaiting, now: datetime | None = None) -> int:
         """
-        Tell again what is overdue.
+        Tell again what is overdue. *find_waiting* is the mailer's.
 
         Returns:
             how many events that were.
@@ -45,11 +49,24 @@ class Retelling:
         now = now or self._bookings.now()
         self._aside = {one: until for one, until in self._aside.items() if until > time.monotonic()}
         aside, before = list(self._aside), now - self._overdue
-        told = self._tell(self._tell_confirmation, self._bookings.awaiting_confirmation(before, now, BATCH, aside), now)
+        awaited = self._bookings.awaiting_confirmation(before, now, BATCH, aside)
+        told = self._tell(self._tell_confirmation, self._lost_among(awaited, find_waiting, now), now)
         told += self._tell(self._tell_unheard, self._bookings.unheard(before, BATCH, aside), now)
         if told:
             log.warning("%d events have had no effect and are told again", told)
         return told
+
+    def _lost_among(self, awaited: dict[str, str], find_waiting: FindWaiting, now: datetime) -> list[str]:
+        """The bookings whose mail the mailer does not have, or has told the end of. For the others it needs time."""
+        if not awaited:
+            return []
+        try:
+            waiting = set(find_waiting(awaited))
+        except Unavailable:  # it hears nothing now; what it was told waits for it
+            return []
+        if waiting:
+            self._bookings.put_off_telling(list(waiting), now + self._pause(1))
+        return [booking_id for booking_id in awaited if booking_id not in waiting]
 
     def _tell(self, tell: Callable[[BookingDocument, datetime], int], found: list[str], now: datetime) -> int:
         told = 0

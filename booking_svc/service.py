@@ -18,6 +18,7 @@ from booking_svc.contract import (
 )
 from booking_svc.dependencies import StoresProvider
 from booking_svc.rollouts import Kind
+from rabbitmq.calls import BoundedRpcProxy
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
 from rabbitmq.errors import AlreadyHandled
 from rabbitmq.outbox import Envelope
@@ -33,6 +34,7 @@ class BookingService:
     name = "booking_svc"
 
     stores = StoresProvider()
+    mailer = BoundedRpcProxy("mailer_svc")
     request_id = RequestId()
     redelivered = Redelivered()
 
@@ -119,7 +121,7 @@ class BookingService:
 
     @timer(interval=SWEEP)
     def tell_overdue(self) -> None:
-        self.stores.retelling.tell_overdue()
+        self.stores.retelling.tell_overdue(self.mailer.find_waiting)
 
     @event_handler("booking_svc", "booking_cancelled")
     def release_tickets(self, event: Envelope) -> None:

@@ -66,6 +66,14 @@ class MailerService(Protocol):
     def list_ticket_keys(self) -> TicketKeys:
         """The public keys of the signatures in the tickets' QR codes."""
 
+    def find_waiting(self, confirmations: dict[str, str]) -> list[str]:
+        """
+        Which of *confirmations* (booking id -> kind, as in `ConfirmationSent`) are entered and will yet be sent.
+
+        Returns:
+            the bookings' ids.
+        """
+
     def ping(self) -> dict[str, str]:
         """The state of each of the service's own servers, by its name: "ok", or what is the matter."""
 

@@ -217,6 +217,12 @@ class Ledger:
         silent = {"_id": entry["_id"], "state": entry["state"], "outbox": []}
         self._ledger.update_one(silent, {"$push": {"outbox": event}})
 
+    def find_waiting(self, mails: Collection[tuple[str, str]]) -> list[str]:
+        """What those of *mails* (what it is about, kind) are about that are entered and have not ended."""
+        ids = {f"{about}:{kind}": about for about, kind in mails}
+        waiting = self._ledger.find({"_id": {"$in": list(ids)}, "state": {"$in": WAITING}}, {"_id": 1})
+        return [ids[entry["_id"]] for entry in waiting]
+
     def backlog(self) -> Backlog:
         oldest = self._ledger.find_one(QUEUED, {"entered_at": 1}, sort=[("entered_at", ASCENDING)])
         return Backlog(self._ledger.count_documents(QUEUED), oldest["entered_at"] if oldest else None)

@@ -71,5 +71,9 @@ class MailerService:
         return self.post_office.ticket_keys()
 
     @rpc
+    def find_waiting(self, confirmations: dict[str, str]) -> list[str]:
+        return self.post_office.ledger.find_waiting(confirmations.items())
+
+    @rpc
     def ping(self) -> dict[str, str]:
         return self.post_office.ping()

@@ -73,6 +73,9 @@ CALLS: dict[str, dict[str, tuple[str, ...]]] = {
     "concert_svc": {
         "booking_svc": ("find_available", "set_sales_terms"),
     },
+    "booking_svc": {
+        "mailer_svc": ("find_waiting",),
+    },
     "mailer_svc": {
         "auth_svc": ("get_contact",),
     },

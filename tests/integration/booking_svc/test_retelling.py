@@ -18,6 +18,7 @@ from booking_svc.domain import BookingDocument
 from booking_svc.offer import Offer
 from booking_svc.retelling import ASIDE, LONGEST_PAUSE, Retelling
 from rabbitmq.database import Document
+from rabbitmq.errors import Unavailable
 from tests.unit.booking_svc.bookings_contract import cancel
 from tests.unit.booking_svc.concerts import draft, terms
 
@@ -52,6 +53,11 @@ def published(stored: Collection[Document], booking: BookingDocument) -> Booking
     return booking
 
 
+def nothing_waits(confirmations: dict[str, str]) -> list[str]:
+    """What the mailer says."""
+    return []
+
+
 def told(stored: Collection[Document], booking: BookingDocument) -> list[dict[str, Any]]:
     """What the relay finds; afterwards it is gone."""
     found = stored.find_one_and_update({"_id": booking["_id"]}, {"$set": {"outbox": []}})
@@ -63,8 +69,8 @@ def test_confirmation_without_effect_is_told_again_as_the_same_event(
     retelling: Retelling, stored: Collection[Document], booking: BookingDocument
 ) -> None:
     overdue_at = booking["confirmed_at"] + OVERDUE
-    assert retelling.tell_overdue(overdue_at - MOMENT) == 0
-    assert retelling.tell_overdue(overdue_at) == 1
+    assert retelling.tell_overdue(nothing_waits, overdue_at - MOMENT) == 0
+    assert retelling.tell_overdue(nothing_waits, overdue_at) == 1
     (first,), (again,) = booking["outbox"], told(stored, booking)
     for field in ("event_id", "source", "type", "seq"):
         assert again[field] == first[field]
@@ -78,12 +84,12 @@ def test_it_is_told_ever_more_rarely_and_at_least_once_a_day(
 ) -> None:
     now, pauses = booking["confirmed_at"] + OVERDUE, []
     for _ in range(10):
-        assert retelling.tell_overdue(now) == 1
+        assert retelling.tell_overdue(nothing_waits, now) == 1
         told(stored, booking)
         found = stored.find_one({"_id": booking["_id"]})
         assert found is not None
         next_telling = found["confirmation_mail"]["next_telling"]
-        assert retelling.tell_overdue(next_telling - MOMENT) == 0
+        assert retelling.tell_overdue(nothing_waits, next_telling - MOMENT) == 0
         pauses.append(next_telling - now)
         now = next_telling
     assert pauses == [min(OVERDUE * 2**n, LONGEST_PAUSE) for n in range(1, 11)]
@@ -98,9 +104,45 @@ def test_confirmation_that_is_asked_for_once_more_is_overdue_as_long_after_that(
     mail, event = domain.resend_confirmation(sent, asked_at + timedelta(days=1), asked_at, "r2")
     assert bookings.request_confirmation(sent, mail, event)
     told(stored, booking)
-    assert retelling.tell_overdue(asked_at + OVERDUE - MOMENT) == 0
-    assert retelling.tell_overdue(asked_at + OVERDUE) == 1
+    assert retelling.tell_overdue(nothing_waits, asked_at + OVERDUE - MOMENT) == 0
+    assert retelling.tell_overdue(nothing_waits, asked_at + OVERDUE) == 1
     assert [again["event_id"] for again in told(stored, booking)] == [event["event_id"]]
+
+
+def test_confirmation_that_is_on_its_way_is_not_told_again_until_the_mailer_does_not_have_it(
+    retelling: Retelling, stored: Collection[Document], booking: BookingDocument
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def it_waits(confirmations: dict[str, str]) -> list[str]:
+        asked.append(confirmations)
+        return list(confirmations)
+
+    overdue_at, pause = booking["confirmed_at"] + OVERDUE, OVERDUE * 2
+    assert retelling.tell_overdue(it_waits, overdue_at) == 0
+    assert retelling.tell_overdue(it_waits, overdue_at + pause - MOMENT) == 0
+    assert retelling.tell_overdue(it_waits, overdue_at + pause) == 0
+    assert asked == [{booking["_id"]: "confirmation"}] * 2
+    assert told(stored, booking) == []
+    assert retelling.tell_overdue(nothing_waits, overdue_at + pause * 2) == 1
+    assert len(told(stored, booking)) == 1
+
+
+def test_while_the_mailer_does_not_answer_other_news_is_told_again(
+    bookings: Bookings, retelling: Retelling, stored: Collection[Document], booking: BookingDocument
+) -> None:
+    other = published(stored, bookings.confirm(draft(terms("c1"), "standing:2"), "r2"))
+    cancelled = cancel(bookings, other)
+    assert cancelled is not None
+    published(stored, cancelled)
+
+    def silence(_: dict[str, str]) -> list[str]:
+        raise Unavailable("mailer_svc")
+
+    overdue_at = cancelled["cancelled_at"] + OVERDUE
+    assert retelling.tell_overdue(silence, overdue_at) == 1
+    assert (len(told(stored, booking)), len(told(stored, other))) == (0, 1)
+    assert retelling.tell_overdue(nothing_waits, overdue_at) == 1
 
 
 @pytest.mark.parametrize("change", ["sent", "failed", "cancelled", "not yet published"])
@@ -119,7 +161,7 @@ def test_what_has_ended_or_is_about_to_be_told_is_left_alone(
         stored.update_one({"_id": booking["_id"]}, {"$set": {"outbox": booking["outbox"]}})
     else:
         stored.update_one({"_id": booking["_id"]}, {"$set": {"confirmation_mail.state": change}})
-    assert retelling.tell_overdue(booking["confirmed_at"] + OVERDUE * 2) == 0
+    assert retelling.tell_overdue(nothing_waits, booking["confirmed_at"] + OVERDUE * 2) == 0
 
 
 BROKEN: dict[str, Document] = {
@@ -145,11 +187,11 @@ def test_booking_that_cannot_be_read_or_changed_holds_up_no_other_and_is_left_al
     stored.update_one({"_id": booking["_id"]}, BROKEN[broken], bypass_document_validation=True)
     other = published(stored, bookings.confirm(draft(terms("c1"), "standing:2"), "r2"))
     overdue_at = other["confirmed_at"] + OVERDUE
-    assert [retelling.tell_overdue(overdue_at) for _ in range(3)] == [0, 1, 0]
+    assert [retelling.tell_overdue(nothing_waits, overdue_at) for _ in range(3)] == [0, 1, 0]
     assert len(told(stored, other)) == 1
     assert caplog.text.count(f"nothing of booking {booking['_id']} can be told again") == 1
     retelling._aside[booking["_id"]] -= ASIDE
-    assert retelling.tell_overdue(overdue_at) == 0
+    assert retelling.tell_overdue(nothing_waits, overdue_at) == 0
     assert caplog.text.count(booking["_id"]) > 1, "it is tried again"
 
 
@@ -167,14 +209,14 @@ def test_server_that_is_away_is_no_fault_of_a_booking(
     with monkeypatch.context() as patch:
         patch.setattr(Bookings, "find", away)
         with pytest.raises(AutoReconnect):
-            retelling.tell_overdue(overdue_at)
-    assert retelling.tell_overdue(overdue_at) == 1
+            retelling.tell_overdue(nothing_waits, overdue_at)
+    assert retelling.tell_overdue(nothing_waits, overdue_at) == 1
 
 
 def told_by_many(bookings: Bookings, now: datetime) -> list[int]:
     """How many events each of eight processes tells that look at the same time."""
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda _: Retelling(bookings, OVERDUE).tell_overdue(now), range(8)))
+        return list(pool.map(lambda _: Retelling(bookings, OVERDUE).tell_overdue(nothing_waits, now), range(8)))
 
 
 def test_of_many_processes_one_tells(
@@ -206,8 +248,8 @@ def test_news_that_nobody_says_to_have_heard_is_told_again_as_the_same_event(
     retelling: Retelling, stored: Collection[Document], cancelled: BookingDocument
 ) -> None:
     overdue_at = cancelled["cancelled_at"] + OVERDUE
-    assert retelling.tell_overdue(overdue_at - MOMENT) == 0
-    assert retelling.tell_overdue(overdue_at) == 1
+    assert retelling.tell_overdue(nothing_waits, overdue_at - MOMENT) == 0
+    assert retelling.tell_overdue(nothing_waits, overdue_at) == 1
     assert told(stored, cancelled) == [cancelled["outbox"][-1]]
 
 
@@ -216,14 +258,14 @@ def test_news_is_told_ever_more_rarely_until_it_is_heard(
 ) -> None:
     now, event_id = cancelled["cancelled_at"] + OVERDUE, cancelled["outbox"][-1]["event_id"]
     for number in range(1, 10):
-        assert retelling.tell_overdue(now) == 1
+        assert retelling.tell_overdue(nothing_waits, now) == 1
         assert [event["event_id"] for event in told(stored, cancelled)] == [event_id]
         pause = min(OVERDUE * 2**number, LONGEST_PAUSE)
-        assert retelling.tell_overdue(now + pause - MOMENT) == 0
+        assert retelling.tell_overdue(nothing_waits, now + pause - MOMENT) == 0
         now += pause
     assert bookings.record_heard(cancelled["_id"], event_id)
     assert not bookings.record_heard(cancelled["_id"], event_id), "that is no news"
-    assert retelling.tell_overdue(now + LONGEST_PAUSE) == 0
+    assert retelling.tell_overdue(nothing_waits, now + LONGEST_PAUSE) == 0
 
 
 def test_each_news_of_a_booking_is_told_until_it_is_heard_itself(
@@ -239,7 +281,7 @@ def test_each_news_of_a_booking_is_told_until_it_is_heard_itself(
     events = told(stored, booking)[-2:]
     assert [event["seq"] for event in events] == [2, 3]
     assert bookings.record_heard(booking["_id"], events[0]["event_id"])
-    assert retelling.tell_overdue(datetime.now(UTC) + OVERDUE) == 1
+    assert retelling.tell_overdue(nothing_waits, datetime.now(UTC) + OVERDUE) == 1
     assert [event["event_id"] for event in told(stored, booking)] == [events[1]["event_id"]]
 
 

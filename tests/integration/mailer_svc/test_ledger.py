@@ -247,6 +247,18 @@ def test_backlog_tells_how_many_wait_and_since_when(ledger: Ledger) -> None:
     assert ledger.backlog().mails == 2
 
 
+def test_what_waits_is_found_among_what_is_asked_for(ledger: Ledger) -> None:
+    ledger.enter(request("sent"), NOW)
+    ledger.record_sent(claimed(ledger), sent_event(), NOW)
+    ledger.enter(request("failed"), NOW)
+    ledger.record_failed(claimed(ledger), "550 no such mailbox", sent_event(), NOW)
+    ledger.enter(request("sending"), NOW)
+    claimed(ledger)
+    ledger.enter(request("queued", "resend-1"), NOW)
+    asked = [("queued", "resend-1"), *((about, KIND) for about in ("sent", "failed", "sending", "queued", "unknown"))]
+    assert sorted(ledger.find_waiting(asked)) == ["queued", "sending"]
+
+
 def test_database_refuses_a_state_that_is_none(mongo: Database[Document], ledger: Ledger) -> None:
     entry = ledger.enter(request(), NOW).entry
     with pytest.raises(WriteError):

@@ -164,6 +164,8 @@ ALLOWED: dict[str, dict[str, Act]] = {
     "booking_svc": {
         "takes its requests": takes_from(rpc_queue("booking_svc")),
         "takes its batches": takes_from(batch_queue("booking_svc")),
+        "asks which mails wait": sends(outlet("booking_svc"), "mailer_svc.find_waiting"),
+        "waits for answers": waits_for_answers("booking_svc"),
     },
     "mailer_svc": {
         "takes its requests": takes_from(rpc_queue("mailer_svc")),
@@ -223,7 +225,8 @@ REFUSED: dict[str, dict[str, Act]] = {
     },
     "booking_svc": {
         "calls a service": sends(outlet("booking_svc"), "auth_svc.get_contact"),
-        "waits for answers": waits_for_answers("booking_svc"),
+        "asks the mailer for tickets": sends(outlet("booking_svc"), "mailer_svc.render_tickets"),
+        "overhears the gateway": waits_for_answers("booking_svc", under=A_REPLY),
         "tells its own event": sends(events_exchange("booking_svc"), "booking_confirmed"),
         "takes another's event": takes_from(CONFIRMED.queue),
         "reads its own dead letters": takes_from(dead_letters_of(RELEASE.queue)),

@@ -55,9 +55,14 @@ def test_the_mailer_may_ask_for_an_address_and_nothing_else() -> None:
     assert CALLS["mailer_svc"] == {"auth_svc": ("get_contact",)}
 
 
+def test_booking_svc_may_ask_which_mails_wait_and_nothing_else() -> None:
+    assert CALLS["booking_svc"] == {"mailer_svc": ("find_waiting",)}
+
+
 def test_what_is_for_services_alone_is_not_for_the_gateway() -> None:
     assert "set_sales_terms" not in CALLS["gateway"]["booking_svc"]
     assert "get_contact" not in CALLS["gateway"]["auth_svc"]
+    assert "find_waiting" not in CALLS["gateway"]["mailer_svc"]
 
 
 @pytest.mark.parametrize("subscription", SUBSCRIPTIONS, ids=lambda s: s.queue)
