@@ -38,6 +38,7 @@ class Retelling:
         self._bookings = bookings
         self._overdue = overdue
         self._aside: dict[str, float] = {}  # id -> until when
+        self._silent_since: float | None = None  # since when the mailer has not answered
 
     def tell_overdue(self, find_waiting: FindWaiting, now: datetime | None = None) -> int:
         """
@@ -57,13 +58,19 @@ class Retelling:
         return told
 
     def _lost_among(self, awaited: dict[str, str], find_waiting: FindWaiting, now: datetime) -> list[str]:
-        """The bookings whose mail the mailer does not have, or has told the end of. For the others it needs time."""
+        """
+        The bookings whose mail the mailer does not have, or has told the end of. For the others it needs time.
+
+        One that has not answered for as long as makes things overdue has none of them, as far as we know.
+        """
         if not awaited:
             return []
         try:
-            waiting = set(find_waiting(awaited))
-        except Unavailable:  # it hears nothing now; what it was told waits for it
-            return []
+            waiting, self._silent_since = set(find_waiting(awaited)), None
+        except Unavailable:
+            waiting, self._silent_since = set(), self._silent_since or time.monotonic()
+            if time.monotonic() < self._silent_since + self._overdue.total_seconds():
+                return []
         if waiting:
             self._bookings.put_off_telling(list(waiting), now + self._pause(1))
         return [booking_id for booking_id in awaited if booking_id not in waiting]

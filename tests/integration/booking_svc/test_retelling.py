@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +129,11 @@ def test_confirmation_that_is_on_its_way_is_not_told_again_until_the_mailer_does
     assert len(told(stored, booking)) == 1
 
 
+def silence(_: dict[str, str]) -> list[str]:
+    """What the mailer says when it is away."""
+    raise Unavailable("mailer_svc")
+
+
 def test_while_the_mailer_does_not_answer_other_news_is_told_again(
     bookings: Bookings, retelling: Retelling, stored: Collection[Document], booking: BookingDocument
 ) -> None:
@@ -136,13 +142,22 @@ def test_while_the_mailer_does_not_answer_other_news_is_told_again(
     assert cancelled is not None
     published(stored, cancelled)
 
-    def silence(_: dict[str, str]) -> list[str]:
-        raise Unavailable("mailer_svc")
-
     overdue_at = cancelled["cancelled_at"] + OVERDUE
     assert retelling.tell_overdue(silence, overdue_at) == 1
     assert (len(told(stored, booking)), len(told(stored, other))) == (0, 1)
     assert retelling.tell_overdue(nothing_waits, overdue_at) == 1
+
+
+def test_who_waits_for_a_mailer_that_has_long_been_away_is_told_of_again(
+    bookings: Bookings, booking: BookingDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("booking_svc.retelling.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    retelling, overdue_at = Retelling(bookings, OVERDUE), booking["confirmed_at"] + OVERDUE
+    for clock[0] in (1.0, OVERDUE.total_seconds()):
+        assert retelling.tell_overdue(silence, overdue_at) == 0
+    clock[0] += 2
+    assert retelling.tell_overdue(silence, overdue_at) == 1
 
 
 @pytest.mark.parametrize("change", ["sent", "failed", "cancelled", "not yet published"])
