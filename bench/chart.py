@@ -94,7 +94,7 @@ def _by_connections(axes: Axes, table: Mapping[int, Sequence[Measured]]) -> None
     axes.set_ylim(bottom=0)
     axes.set_xlabel("connections")
     axes.set_title("Answers a second", loc="left")
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _curve(name: str, points: Sequence[tuple[int, Measured]]) -> Callable[[Axes], None]:
