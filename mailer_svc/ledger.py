@@ -121,7 +121,7 @@ class Ledger:
             "reason": None,
             "outbox": [] if event is None else [event],
         }
-        key = {"_id": f"{wanted.about}:{wanted.kind}"}
+        key = {"_id": _id(wanted.about, wanted.kind)}
         entry: Entry = self._ledger.find_one_and_update(
             key, {"$setOnInsert": entered}, upsert=True, return_document=ReturnDocument.AFTER
         )  # type: ignore[assignment]  # an upsert always gives a document
@@ -175,7 +175,7 @@ class Ledger:
         earlier = {"booking_id": booking_id, "as_of": {"$lt": entry["as_of"]}, "state": {"$in": WAITING}}
         before = self._ledger.find_one(earlier, {"due_at": 1}, sort=[("as_of", DESCENDING)])
         if before is None:
-            confirmed = self._ledger.find_one({"_id": f"{booking_id}:confirmation"}, {"_id": 1})
+            confirmed = self._ledger.find_one({"_id": _id(booking_id, "confirmation")}, {"_id": 1})
             if confirmed is not None or now > entry["entered_at"] + CONFIRMATION_COMES:
                 return None
         return max(now, before["due_at"] if before else now) + A_MOMENT
@@ -219,7 +219,7 @@ class Ledger:
 
     def find_waiting(self, mails: Collection[tuple[str, str]]) -> list[str]:
         """What those of *mails* (what it is about, kind) are about that are entered and have not ended."""
-        ids = {f"{about}:{kind}": about for about, kind in mails}
+        ids = {_id(about, kind): about for about, kind in mails}
         waiting = self._ledger.find({"_id": {"$in": list(ids)}, "state": {"$in": WAITING}}, {"_id": 1})
         return [ids[entry["_id"]] for entry in waiting]
 
@@ -238,6 +238,11 @@ class Ledger:
         if event is not None:
             change["$push"] = {"outbox": event}
         self._ledger.update_one(which, change)
+
+
+def _id(about: str, kind: str) -> str:
+    """What names a mail for ever."""
+    return f"{about}:{kind}"
 
 
 def _ours(entry: Entry) -> Document:
