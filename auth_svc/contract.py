@@ -210,6 +210,17 @@ class AuthService(Protocol):
             InvalidToken: it has been used, replaced, or is older than a day.
         """
 
+    def erase_account(self, user_id: str, session_id: str, origin: Origin) -> None:
+        """
+        Forget who the user is, and end every session: name, address and password are gone. The id stays, and with it
+        what was booked. Repeated, it changes nothing.
+
+        Raises:
+            LoginTooOld: this session was begun more than 15 minutes ago.
+            HasDuties: the user is an organiser or an admin.
+            SessionNotFound: the user has no such session.
+        """
+
     def set_roles(self, user_id: str, roles: list[Role], actor_id: str, origin: Origin) -> User:
         """
         Give the user these roles and end their sessions, which carry the old ones.
@@ -272,6 +283,14 @@ class SessionEnded(Refusal):
 
 class SessionNotFound(Refusal):
     """There is no such session."""
+
+
+class LoginTooOld(Refusal):
+    """You logged in more than 15 minutes ago; for what cannot be undone, log in again."""
+
+
+class HasDuties(Refusal):
+    """The account of an organiser or an admin cannot be erased; an admin takes these roles away first."""
 
 
 class UserNotFound(Refusal):

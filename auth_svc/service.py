@@ -18,6 +18,7 @@ from auth_svc.contract import (
     SessionNotFound,
     TooManyTries,
     User,
+    UserNotFound,
     WeakPassword,
 )
 from auth_svc.dependencies import StoresProvider
@@ -64,7 +65,11 @@ class AuthService:
         except TokenReused as reused:
             self._note("refresh_token_reused", origin, reused.args[0], None)
             raise SessionEnded from reused
-        user = self.stores.users.get(rotated.user_id)
+        try:
+            user = self.stores.users.get(rotated.user_id)
+        except UserNotFound as erased:
+            self.stores.sessions.end_all(rotated.user_id)
+            raise SessionEnded from erased
         if rotated.credentials_version < version_of(user):  # Redis was rolled back, or we are in the middle of it
             self.stores.sessions.end_older(user["_id"], version_of(user))
             raise SessionEnded
@@ -135,6 +140,16 @@ class AuthService:
     def verify_email(self, token: str, origin: Origin) -> None:
         user = self.stores.users.verify_email(token)
         self._note("email_verified", origin, user["_id"], user["_id"])
+
+    @rpc
+    def erase_account(self, user_id: str, session_id: str, origin: Origin) -> None:
+        with suppress(UserNotFound):  # erased, and not answered
+            user = self.stores.users.get(user_id)
+            self.stores.sessions.require_recent_login(user_id, session_id)
+            self.stores.users.erase(user_id, self.request_id)
+            self.stores.tries.forget_homes(user["email"])
+        self.stores.sessions.end_all(user_id)
+        self._note("account_erased", origin, user_id, user_id)
 
     @rpc
     def set_roles(self, user_id: str, roles: list[Role], actor_id: str, origin: Origin) -> User:

@@ -9,13 +9,15 @@ from typing import NamedTuple, cast
 
 from redis import Redis
 
-from auth_svc.contract import ActiveSession, Origin, Role, Session, SessionEnded, SessionNotFound
+from auth_svc.contract import ActiveSession, LoginTooOld, Origin, Role, Session, SessionEnded, SessionNotFound
 from auth_svc.contract import session_key as _session
 from auth_svc.contract import sessions_key as _sessions
 from rabbitmq.times import to_wire
 
 #: A session that is not refreshed ends after this; however often it is, after that.
 LIFETIME, LIFETIME_IN_ALL = timedelta(days=30), timedelta(days=365)
+#: How long ago a login may be for what cannot be undone: a token that was stolen or left behind is older, mostly.
+RECENT = timedelta(minutes=15)
 #: Seconds in which the same client gets the same successor again: its answer may have been lost.
 GRACE = 10
 
@@ -108,6 +110,18 @@ class Sessions:
         if self._redis.hget(_session(session_id), "user_id") != user_id:
             raise SessionNotFound
         self._delete(user_id, [session_id])
+
+    def require_recent_login(self, user_id: str, session_id: str) -> None:
+        """
+        Raises:
+            LoginTooOld: the session was begun longer ago than `RECENT`, however often it was refreshed.
+            SessionNotFound: the user has no such session.
+        """
+        owner, born = cast(list[str | None], self._redis.hmget(_session(session_id), "user_id", "born"))
+        if owner != user_id:
+            raise SessionNotFound
+        if time.time() - int(born or 0) > RECENT.total_seconds():
+            raise LoginTooOld
 
     def end_all(self, user_id: str) -> None:
         """End every session of the user."""

@@ -81,6 +81,10 @@ class Tries:
             together.expire(f"home:{account}", HOME_LIFE)
             together.execute()
 
+    def forget_homes(self, email: str) -> None:
+        """Where the account is at home is forgotten."""
+        self._redis.delete(f"home:{_account(email)}")
+
     def may_mail(self, kind: str, email: str) -> bool:
         """Whether the account may get another mail of *kind* in this hour; then it is counted."""
         key = f"mails:{kind}:{_account(email)}"

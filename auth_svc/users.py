@@ -15,6 +15,7 @@ from auth_svc.contract import (
     PASSWORD_RESET_REQUESTED,
     CredentialsChanged,
     EmailTaken,
+    HasDuties,
     InvalidToken,
     MailedToken,
     Role,
@@ -51,10 +52,13 @@ VALIDATOR: Document = {
         },
     }
 }
+#: MongoDB takes a field that is not there for None.
+NOT_ERASED: Document = {"erased_at": None}
 #: Documents that belong to nobody, written to when an address is unknown so that this takes as long.
 DECOYS = 64
 
-#: A user as MongoDB stores it: the contract's shape, what proves who they are, and an outbox.
+#: A user as MongoDB stores it: the contract's shape, what proves who they are, and an outbox. One who has been erased
+#: (`erased_at`) keeps the id, and nothing of a person; nobody finds them.
 UserDocument = Document
 
 
@@ -123,18 +127,18 @@ class Users:
         return user
 
     def with_email(self, email: str) -> UserDocument | None:
-        return self._users.find_one({"email": normalise(email)})
+        return self._users.find_one({"email": normalise(email), **NOT_ERASED})
 
     def get(self, user_id: str) -> UserDocument:
         """
         Raises:
             UserNotFound
         """
-        return _found(self._users.find_one({"_id": user_id}), user_id)
+        return _found(self._users.find_one(_living(user_id)), user_id)
 
     def version(self, user_id: str) -> int:
         """
-        The version of the user's credentials now.
+        The version of the user's credentials now; who has been erased has a newer one than before.
 
         Raises:
             UserNotFound
@@ -144,7 +148,7 @@ class Users:
 
     def with_ids(self, user_ids: Sequence[str]) -> Iterator[UserDocument]:
         """Those of them that there are."""
-        yield from self._users.find({"_id": {"$in": list(user_ids)}})
+        yield from self._users.find({"_id": {"$in": list(user_ids)}, **NOT_ERASED})
 
     def rename(self, user_id: str, name: str) -> UserDocument:
         """
@@ -152,7 +156,7 @@ class Users:
             UserNotFound
         """
         changed = self._users.find_one_and_update(
-            {"_id": user_id}, {"$set": {"name": name}}, return_document=ReturnDocument.AFTER
+            _living(user_id), {"$set": {"name": name}}, return_document=ReturnDocument.AFTER
         )
         return _found(changed, user_id)
 
@@ -161,7 +165,26 @@ class Users:
         Raises:
             UserNotFound
         """
-        return _found(self._change_credentials({"_id": user_id}, {"roles": list(roles)}, request_id), user_id)
+        return _found(self._change_credentials(_living(user_id), {"roles": list(roles)}, request_id), user_id)
+
+    def erase(self, user_id: str, request_id: str | None = None) -> None:
+        """
+        Forget who the user is, and have their sessions end, by the event if not sooner.
+
+        Raises:
+            UserNotFound
+            HasDuties: they are more than a customer.
+        """
+        forgotten = {
+            "email": f"erased:{user_id}",  # no address, and like no other: one_user_per_address wants one of each
+            "name": "",
+            "password_hash": "",
+            **dict.fromkeys(("email_verified_at", "verification"), "$$REMOVE"),
+            "erased_at": "$$NOW",
+        }
+        if self._change_credentials({**_living(user_id), "roles": ["customer"]}, forgotten, request_id) is None:
+            self.get(user_id)
+            raise HasDuties
 
     def rehash(self, user: UserDocument, password_hash: str) -> None:
         """Store the same password's newer hash, unless the password has changed meanwhile."""
@@ -190,7 +213,7 @@ class Users:
             self._decoys.find_one_and_update(decoy, {"$set": {"reset": _stored(token)}}, upsert=True)
             return
         event = _mailed(PASSWORD_RESET_REQUESTED, user["_id"], token)
-        self._tell({"_id": user["_id"]}, {"reset": _stored(token)}, event, request_id)
+        self._tell(_living(user["_id"]), {"reset": _stored(token)}, event, request_id)
 
     def with_reset_token(self, token: str) -> UserDocument:
         """
@@ -219,7 +242,7 @@ class Users:
         """A new token to verify the address with, told by an event."""
         token = mailed_tokens.new(database.now(self._database), VERIFICATION_LIFE)
         event = _mailed(EMAIL_VERIFICATION_REQUESTED, user["_id"], token)
-        self._tell({"_id": user["_id"]}, {"verification": _stored(token)}, event, request_id)
+        self._tell(_living(user["_id"]), {"verification": _stored(token)}, event, request_id)
 
     def verify_email(self, token: str) -> UserDocument:
         """
@@ -288,6 +311,10 @@ def as_user(document: UserDocument) -> User:
         roles=document["roles"],
         created_at=to_wire(document["created_at"]),
     )
+
+
+def _living(user_id: str) -> Document:
+    return {"_id": user_id, **NOT_ERASED}
 
 
 def _stored(token: NewToken) -> Document:

@@ -72,6 +72,12 @@ CODES: dict[str, Code] = {
         "You are signed in, and your role does not allow this. Organisers create concerts, admins give roles.",
         "Use another account, or ask an admin for the role, and log in again after that.",
     ),
+    "login_too_old": Code(
+        403,
+        "What cannot be undone is for who has logged in within the last 15 minutes. Refreshing tokens does not count.",
+        "Let the user log in again with their password, and repeat the request with the new token.",
+        (Step("Log in again.", "POST", "/v1/auth/login"),),
+    ),
     "not_found": Code(
         404,
         "There is nothing at this address, or it belongs to somebody else: the two are not told apart.",
@@ -89,6 +95,12 @@ CODES: dict[str, Code] = {
         409,
         "Somebody has registered with this e-mail address.",
         "Log in instead, or offer to reset the password.",
+    ),
+    "has_duties": Code(
+        409,
+        "An organiser's concerts need somebody to answer for them, and the platform needs its admins: their accounts "
+        "are not erased.",
+        "Let an admin take these roles away, and log in again after that.",
     ),
     "sold_out": Code(
         409,

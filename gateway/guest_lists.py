@@ -7,7 +7,6 @@ spreadsheet would take for a formula begins with an apostrophe (OWASP, "CSV Inje
 
 import csv
 import io
-import time
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -18,8 +17,8 @@ from flask import Response, stream_with_context
 
 from booking_svc.contract import Money
 from concert_svc.contract import Concert
-from gateway.services import Services, renew_patience
-from rabbitmq.errors import Unavailable
+from gateway.long_lists import AT_ONCE, Page, pages
+from gateway.services import Services
 from rabbitmq.times import from_wire
 
 #: What spreadsheets take for the beginning of a formula, in full width too.
@@ -28,11 +27,9 @@ COLUMNS = (
     *("reference", "status", "ticket", "ticket_type", "seat", "price", "currency", "buyer", "email"),
     *("confirmed_at_utc", "confirmed_at_local", "cancelled_at_utc"),
 )
-#: Bookings asked for at once, and how often and how long a fault half-way through is waited out.
-AT_ONCE, ATTEMPTS, PAUSE = 200, 5, 1.0
 
 
-def page(services: Services, concert_id: str, limit: int, cursor: str | None) -> dict[str, Any]:
+def page(services: Services, concert_id: str, limit: int, cursor: str | None) -> Page:
     """The concert's bookings with their buyers, newest first."""
     found = services.booking.list_concert_bookings(concert_id=concert_id, limit=limit, cursor=cursor)
     contacts = services.auth.get_contacts(user_ids=sorted({booking["user_id"] for booking in found["items"]}))
@@ -43,37 +40,19 @@ def page(services: Services, concert_id: str, limit: int, cursor: str | None) ->
 
 def export(services: Services, concert: Concert) -> Response:
     """All of them as CSV, sent while it is read."""
-    first = page(services, concert["id"], AT_ONCE, None)  # a fault now is still an answer of its own
-    response = Response(stream_with_context(_lines(services, concert, first)), content_type="text/csv; charset=utf-8")
+    bookings = pages(lambda cursor: page(services, concert["id"], AT_ONCE, cursor))
+    lines = stream_with_context(_lines(concert, bookings))
+    response = Response(lines, content_type="text/csv; charset=utf-8")
     response.headers["Content-Disposition"] = f'attachment; filename="bookings-{concert["id"]}.csv"'
     return response
 
 
-def _lines(services: Services, concert: Concert, some: dict[str, Any]) -> Iterator[bytes]:
+def _lines(concert: Concert, bookings: Iterable[Page]) -> Iterator[bytes]:
     names = {t["code"]: t["name"] for t in concert["ticket_types"]}
     zone = ZoneInfo(concert["venue"]["timezone"])
     yield b"\xef\xbb\xbf" + _csv([COLUMNS])
-    while True:
+    for some in bookings:
         yield _csv(row for booking in some["items"] for row in _rows(booking, names, zone))
-        if some["next_cursor"] is None:
-            return
-        some = _next_page(services, concert["id"], some["next_cursor"])
-
-
-def _next_page(services: Services, concert_id: str, cursor: str) -> dict[str, Any]:
-    """
-    A fault that lasts breaks the answer off, so that nobody takes half a list for the whole.
-
-    The answer has begun, and may last: each attempt has the time of a request.
-    """
-    for _ in range(ATTEMPTS - 1):
-        renew_patience()
-        try:
-            return page(services, concert_id, AT_ONCE, cursor)
-        except Unavailable:
-            time.sleep(PAUSE)
-    renew_patience()
-    return page(services, concert_id, AT_ONCE, cursor)
 
 
 def _rows(booking: dict[str, Any], names: dict[str, str], zone: ZoneInfo) -> Iterator[tuple[str, ...]]:

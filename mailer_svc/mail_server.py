@@ -1,5 +1,6 @@
 """The mail server that SMTP_URL names: how it is reached, and what its answers mean."""
 
+import re
 import smtplib
 import ssl
 from contextlib import suppress
@@ -77,6 +78,12 @@ class MailServer:
                 up a mail, whatever its code: it is set up wrongly, and somebody will mend that.
         """
         try:
+            self._hand_over(sender, recipient, mail)
+        except (Refused, NotTaken) as error:
+            raise type(error)(_kept(str(error), recipient)) from error
+
+    def _hand_over(self, sender: str, recipient: str, mail: bytes) -> None:
+        try:
             server = self._connect()
             try:
                 self._converse(server, sender, recipient, mail)
@@ -88,7 +95,7 @@ class MailServer:
             # smtplib tells of a server that did not answer as of one that went away.
             if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
                 raise TooSlow("The mail server did not answer in time.") from error
-            raise NotTaken(str(error)[:REASON_LENGTH] or type(error).__name__) from error
+            raise NotTaken(str(error) or type(error).__name__) from error
 
     def _connect(self) -> smtplib.SMTP:
         if self.implicit_tls:
@@ -135,7 +142,12 @@ def _check(answer: tuple[int, bytes]) -> None:
 def _reason(code: int, text: Any) -> str:
     """`550 no such mailbox`, on one line."""
     said = " ".join(_bytes(text).decode(errors="replace").split())
-    return f"{code} {said}"[:REASON_LENGTH]
+    return f"{code} {said}"
+
+
+def _kept(reason: str, recipient: str) -> str:
+    """*reason* as logs and bookings keep it: not with the address, which outlives there the account that it is of."""
+    return re.sub(re.escape(recipient), "...", reason, flags=re.IGNORECASE)[:REASON_LENGTH]
 
 
 def _bytes(text: Any) -> bytes:

@@ -20,6 +20,7 @@ CALLS: dict[str, dict[str, tuple[str, ...]]] = {
             "change_password",
             "end_all_sessions",
             "end_session",
+            "erase_account",
             "get_contacts",
             "get_profile",
             "list_audit_entries",

@@ -75,9 +75,9 @@ class MailSink:
         self.asked[address] += 1
         mood = self._mood(address)
         if mood == "refuse":
-            return "451 4.7.1 come back later"
+            return f"451 4.7.1 <{address}>: come back later"
         if mood == "reject":
-            return "550 5.1.1 no such mailbox"
+            return f"550 5.1.1 <{address.upper()}>: no such mailbox"
         if mood == "slow":
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)

@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Response
 
-from auth_svc.contract import User
-from gateway import schemas
+from auth_svc.contract import ActiveSession, User
+from gateway import own_data, schemas
 from gateway.access import signed_in
 from gateway.blueprint import Blueprint
 from gateway.origin import origin
@@ -32,6 +32,30 @@ def update_profile(body: dict[str, Any]) -> User:
     return services().auth.update_profile(user_id=identity().user_id, name=body["name"])
 
 
+@blueprint.delete("")
+@blueprint.response(204)
+@signed_in(rate="accounts")
+def erase_account() -> None:
+    """
+    Have your account erased: name, address and password are gone, and all your sessions end. It cannot be undone.
+
+    Log in within the 15 minutes before. What you have booked stays booked, under an id that tells nobody who you are:
+    cancel it first if you do not want it, or keep the tickets, since you can neither see them here nor get mails about
+    them any more.
+    """
+    services().auth.erase_account(user_id=identity().user_id, session_id=identity().session_id, origin=origin())
+
+
+@blueprint.get("/data")
+@blueprint.response(200, schemas.OwnData)
+@signed_in(rate="accounts")
+def export_data() -> Response:
+    """All that is stored about you, as a file: profile, sessions, bookings, and the security events of your account."""
+    user = services().auth.get_profile(user_id=identity().user_id)
+    sessions = services().auth.list_sessions(user_id=user["id"])
+    return own_data.export(services(), user, _marked(sessions))
+
+
 @blueprint.put("/password")
 @blueprint.arguments(schemas.PasswordChange)
 @blueprint.response(204)
@@ -55,8 +79,7 @@ def request_email_verification() -> Response:
 @signed_in()
 def list_sessions() -> dict[str, Any]:
     """Where you are logged in, the session last seen first."""
-    found = services().auth.list_sessions(user_id=identity().user_id)
-    return {"items": [{**session, "current": session["id"] == identity().session_id} for session in found]}
+    return {"items": _marked(services().auth.list_sessions(user_id=identity().user_id))}
 
 
 @blueprint.delete("/sessions")
@@ -73,3 +96,8 @@ def end_all_sessions() -> None:
 def end_session(session_id: str) -> None:
     """Log out one of your sessions, at once."""
     services().auth.end_session(user_id=identity().user_id, session_id=session_id, origin=origin())
+
+
+def _marked(sessions: list[ActiveSession]) -> list[dict[str, Any]]:
+    """*sessions*, with the one that is asked with told apart."""
+    return [{**session, "current": session["id"] == identity().session_id} for session in sessions]

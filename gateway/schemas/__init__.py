@@ -2,6 +2,7 @@
 
 from gateway.schemas.accounts import (
     AuditArguments,
+    AuditEntry,
     AuditPage,
     Credentials,
     EmailVerification,
@@ -11,6 +12,7 @@ from gateway.schemas.accounts import (
     ProfileChange,
     Registration,
     Roles,
+    Session,
     Sessions,
     Tokens,
     User,
@@ -37,9 +39,11 @@ from gateway.schemas.concerts import (
     SeatMap,
 )
 from gateway.schemas.fields import Health, PageArguments
+from gateway.schemas.own_data import OwnData
 
 __all__ = [
     "AuditArguments",
+    "AuditEntry",
     "AuditPage",
     "Availability",
     "Booking",
@@ -55,6 +59,7 @@ __all__ = [
     "NewBooking",
     "NewConcert",
     "NewHold",
+    "OwnData",
     "PageArguments",
     "PasswordChange",
     "PasswordReset",
@@ -66,6 +71,7 @@ __all__ = [
     "Sales",
     "SearchArguments",
     "SeatMap",
+    "Session",
     "Sessions",
     "SoldBookingPage",
     "TicketKeys",

@@ -128,7 +128,7 @@ class ConfirmationMail(Schema):
     state = fields.String(required=True, validate=validate.OneOf(["queued", "sent", "failed"]))
     sent_at = Time(allow_none=True)
     reason = fields.String(
-        allow_none=True, metadata={"description": "Why it failed.", "example": "550 no such mailbox"}
+        allow_none=True, metadata={"description": "Why it failed.", "example": "550 5.1.1 <...>: no such mailbox"}
     )
 
 

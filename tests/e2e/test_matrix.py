@@ -176,7 +176,7 @@ def test_everybody_is_let_in_where_the_document_says_so_and_nowhere_else(box: Bo
         row = []
         # The one whom it belongs to comes last: it may be gone then.
         for who in sorted(EVERYBODY, key=lambda who: who in OWNERS.values()):
-            ends_session = path in ("/v1/auth/logout", "/v1/me/sessions") and method != "GET"
+            ends_session = path in ("/v1/auth/logout", "/v1/me/sessions", "/v1/me") and method in ("POST", "DELETE")
             names = {name: world.name(name, operation) for name in parameters(path)}
             person = None if who == "anonymous" else world.double(who) if ends_session else world.people[who]
             answer = ask(box, operation, described, path.format(**names), person)

@@ -129,15 +129,15 @@ def test_server_that_cannot_encrypt_gets_neither_password_nor_mail(guarded: Mail
     assert (guarded.logins, guarded.taken) == ([], [])
 
 
-def test_refusal_for_good_says_why(sink: MailSink) -> None:
+def test_refusal_for_good_says_why_without_the_address(sink: MailSink) -> None:
     sink.mood = "reject"
-    with pytest.raises(Refused, match=r"^550 5[.]1[.]1 no such mailbox$"):
+    with pytest.raises(Refused, match=r"^550 5[.]1[.]1 <[.]{3}>: no such mailbox$"):
         send(sink.url)
 
 
-def test_refusal_for_now_says_why(sink: MailSink) -> None:
+def test_refusal_for_now_says_why_without_the_address(sink: MailSink) -> None:
     sink.mood = "refuse"
-    with pytest.raises(NotTaken, match=r"^451 4[.]7[.]1 come back later$"):
+    with pytest.raises(NotTaken, match=r"^451 4[.]7[.]1 <[.]{3}>: come back later$"):
         send(sink.url)
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from flask import Flask
 
-from gateway import guest_lists
+from gateway import guest_lists, long_lists
 from gateway.guest_lists import plain
 from gateway.services import Services
 from rabbitmq.errors import Unavailable
@@ -86,11 +86,11 @@ def test_table_has_every_ticket_of_every_page_and_a_mark_for_excel() -> None:
 
 
 def test_fault_half_way_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guest_lists, "PAUSE", 0)
+    monkeypatch.setattr(long_lists, "PAUSE", 0)
     assert export(Remote(faults=4)).count(b"\r\n") == 4
 
 
 def test_fault_that_lasts_breaks_the_list_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guest_lists, "PAUSE", 0)
+    monkeypatch.setattr(long_lists, "PAUSE", 0)
     with pytest.raises(Unavailable):
         export(Remote(faults=5))
