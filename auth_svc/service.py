@@ -1,5 +1,6 @@
 """The auth service: its use cases, one method each. contract.py says what they promise."""
 
+import logging
 from contextlib import suppress
 from typing import Any
 
@@ -25,7 +26,10 @@ from auth_svc.dependencies import StoresProvider
 from auth_svc.sessions import TokenReused
 from auth_svc.users import UserDocument, as_user, version_of
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
+from rabbitmq.logs import fields
 from rabbitmq.outbox import Envelope
+
+log = logging.getLogger(__name__)
 
 
 class AuthService:
@@ -150,6 +154,7 @@ class AuthService:
             self.stores.tries.forget_homes(user["email"])
         self.stores.sessions.end_all(user_id)
         self._note("account_erased", origin, user_id, user_id)
+        log.info("account erased", extra=fields(user=user_id))  # a restored dump does not know it
 
     @rpc
     def set_roles(self, user_id: str, roles: list[Role], actor_id: str, origin: Origin) -> User:

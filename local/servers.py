@@ -178,7 +178,8 @@ class PrivateServers:
             _installed("mongod", str(wheel)),
             *("--dbpath", str(home), "--bind_ip", "127.0.0.1", "--port", str(self.ports["mongod"])),
             *("--replSet", "rs0", "--oplogSize", "512", "--wiredTigerCacheSizeGB", "1"),
-            *("--nounixsocket", "--quiet"),
+            # A slow command would be logged with its values: addresses, hashes, tokens that go by mail.
+            *("--nounixsocket", "--quiet", "--slowOpSampleRate", "0"),
             # On SIGTERM a primary waits this long for others to take over; here is no other.
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),

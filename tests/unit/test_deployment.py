@@ -262,6 +262,10 @@ def test_every_password_is_asked_for_and_named_in_the_example() -> None:
     assert used == {name for name in asked_for if name.endswith("_PASSWORD")} - operators
 
 
+def test_mongodb_does_not_log_commands_with_their_values() -> None:
+    assert "--slowOpSampleRate 0 " in SERVICES["mongo"]["command"][0]
+
+
 def test_git_ignores_every_env_file() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().split()
 
