@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from redis import Redis
 from auth_svc.contract import session_key, sessions_key
 from auth_svc.sessions import RECENT
 from auth_svc.users import Users
+from gateway.errors import CONTRACT_ERRORS
+from gateway.rpc import RpcClient
 from rabbitmq.database import Document
 from tests.e2e.api_client import PASSWORD, Box, Person, problem
 from tests.e2e.mail_folder import deliveries
@@ -178,6 +181,16 @@ def test_many_who_erase_and_log_in_at_the_same_moment_leave_nobody(box: Box) -> 
             assert problem(Person(box.http, answer.json()).get("/v1/me")) == (401, "session_ended")
         else:
             assert problem(answer) in ((401, "bad_credentials"), (401, "session_ended"), (429, "rate_limited"))
+
+
+def test_request_that_comes_again_because_its_process_died_ends_well(box: Box) -> None:
+    person = box.register()
+    [session] = own_data(person)["sessions"]
+    asked = {"user_id": person.id, "session_id": session["id"], "origin": {"address": "192.0.2.1", "device": "test"}}
+    with closing(RpcClient(box.stack.amqp_uri, CONTRACT_ERRORS)) as client:
+        for _ in range(2):
+            assert client.call("auth_svc", "erase_account", asked, {}) is None
+    assert problem(person.get("/v1/me")) == (401, "session_ended")
 
 
 def test_sessions_end_also_if_the_process_died_in_the_middle(box: Box) -> None:

@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 
 from auth_svc import sessions as sessions_
-from auth_svc.contract import Origin, Session, SessionEnded, SessionNotFound, session_key, sessions_key
-from auth_svc.sessions import LIFETIME, LIFETIME_IN_ALL, Sessions, TokenReused
+from auth_svc.contract import LoginTooOld, Origin, Session, SessionEnded, SessionNotFound, session_key, sessions_key
+from auth_svc.sessions import LIFETIME, LIFETIME_IN_ALL, RECENT, Sessions, TokenReused
 
 MONTH = int(LIFETIME.total_seconds())
 PHONE = Origin(address="192.0.2.1", device="phone/1")
@@ -188,6 +188,26 @@ def test_change_of_credentials_ends_what_was_begun_before_it_and_not_after(sessi
         assert [session["id"] for session in sessions.of(user_id)] == [kept["id"]]
     sessions.end_older(user_id, 2)  # told late
     assert len(sessions.of(user_id)) == 1
+
+
+def test_login_is_recent_for_a_quarter_of_an_hour_however_often_it_is_refreshed(
+    sessions: Sessions, session_redis: Redis, user_id: str
+) -> None:
+    session = begin(sessions, user_id)
+    sessions.require_recent_login(user_id, session["id"])
+    session_redis.hincrby(session_key(session["id"]), "born", 5 - int(RECENT.total_seconds()))
+    sessions.require_recent_login(user_id, session["id"])
+    session_redis.hincrby(session_key(session["id"]), "born", -65)
+    sessions.rotate(session["id"], session["refresh_id"], PHONE)
+    with pytest.raises(LoginTooOld):
+        sessions.require_recent_login(user_id, session["id"])
+
+
+def test_login_of_another_counts_for_nobody(sessions: Sessions, user_id: str) -> None:
+    session = begin(sessions, user_id)
+    for session_id in (session["id"], "no-such-session"):
+        with pytest.raises(SessionNotFound):
+            sessions.require_recent_login("somebody-else", session_id)
 
 
 def test_end_all_finds_a_session_however_long_it_has_been_refreshed(

@@ -8,7 +8,7 @@ from redis import Redis
 
 from auth_svc import tries as tries_
 from auth_svc.contract import BadCredentials, TooManyTries
-from auth_svc.tries import FREE_ADDRESS, FREE_HERE, FROM_HOME, FROM_STRANGERS, MAILS, Tries
+from auth_svc.tries import FREE_ADDRESS, FREE_HERE, FROM_HOME, FROM_STRANGERS, MAILS, Tries, _account
 from rabbitmq.errors import Unavailable
 
 
@@ -111,6 +111,16 @@ def test_who_is_at_home_is_not_delayed_by_the_neighbours(session_redis: Redis, e
     for number in range(FREE_ADDRESS + 1):
         fail(tries, f"{number}@{uuid4().hex}", address)
     succeed(tries, email, address)
+
+
+def test_homes_are_forgotten_and_nothing_of_others(
+    tries: Tries, session_redis: Redis, email: str, address: str
+) -> None:
+    other = f"other-{email}"
+    for one in (email, other):
+        succeed(tries, one, address)
+    tries.forget_homes(email.upper())
+    assert [len(session_redis.keys(f"home:{_account(one)}")) for one in (email, other)] == [0, 1]
 
 
 def test_networks_of_ipv6_count_as_one_address(tries: Tries, email: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
-from auth_svc.contract import EmailTaken, InvalidToken, SessionEnded, UserNotFound
+from auth_svc.contract import EmailTaken, HasDuties, InvalidToken, Role, SessionEnded, UserNotFound
 from auth_svc.users import Users, as_user, version_of
 from rabbitmq.database import Document
 
@@ -208,6 +208,63 @@ def test_user_of_the_first_version_has_no_credentials_version(
     assert users.version(user["_id"]) == 0
     changed = users.change_password(users.get(user["_id"]), "new")
     assert (version_of(changed), outbox(changed)) == (1, [("credentials_changed", 1)])
+
+
+def test_who_is_erased_leaves_an_id_and_the_news_of_it(users: Users, mongo: Database[Document], email: str) -> None:
+    before = users.add(email, "Ada", "hash", ["customer"], "request-1")
+    users.begin_reset(before)
+    users.erase(before["_id"], "request-2")
+    left = mongo["users"].find_one({"_id": before["_id"]})
+    assert left is not None
+    assert (left["email"], left["name"], left["password_hash"]) == (f"erased:{before['_id']}", "", "")
+    assert left["erased_at"] and not {"reset", "verification", "email_verified_at"} & set(left)
+    assert outbox(left)[-1] == ("credentials_changed", 3) and left["outbox"][-1]["request_id"] == "request-2"
+    assert users.version(before["_id"]) == version_of(before) + 1, "a login that has begun sees it"
+    assert users.add(email, "Ada once more", "hash", ["customer"])["_id"] != before["_id"]
+
+
+def test_who_is_erased_is_nobody(users: Users, email: str) -> None:
+    user = users.add(email, "Ada", "hash", ["customer"])
+    users.begin_reset(user)
+    token = token_of(users.get(user["_id"]))
+    users.erase(user["_id"])
+    for look in (
+        lambda: users.get(user["_id"]),
+        lambda: users.rename(user["_id"], "x"),
+        lambda: users.set_roles(user["_id"], ["admin"]),
+        lambda: users.erase(user["_id"]),
+    ):
+        with pytest.raises(UserNotFound):
+            look()
+    assert users.with_email(email) is None and users.with_email(f"erased:{user['_id']}") is None
+    assert list(users.with_ids([user["_id"]])) == []
+    for worthless in (token, token_of(user)):
+        with pytest.raises(InvalidToken):
+            users.verify_email(worthless)
+        with pytest.raises(InvalidToken):
+            users.reset_password(worthless, "new")
+
+
+def test_who_read_the_user_before_the_erasure_brings_nothing_back(
+    users: Users, mongo: Database[Document], email: str
+) -> None:
+    user = users.add(email, "Ada", "hash", ["customer"])
+    users.erase(user["_id"])
+    left = mongo["users"].find_one({"_id": user["_id"]})
+    users.begin_reset(user)
+    users.begin_verification(user)
+    users.rehash(user, "newer")
+    with pytest.raises(SessionEnded):
+        users.change_password(user, "other")
+    assert mongo["users"].find_one({"_id": user["_id"]}) == left
+
+
+@pytest.mark.parametrize("roles", [["customer", "organiser"], ["admin"], ["organiser", "customer", "admin"]])
+def test_who_has_duties_is_not_erased(users: Users, email: str, roles: list[Role]) -> None:
+    user = users.add(email, "Olga", "hash", roles)
+    with pytest.raises(HasDuties):
+        users.erase(user["_id"])
+    assert users.get(user["_id"]) == user
 
 
 def test_reset_for_nobody_writes_as_much_and_changes_no_user(users: Users, mongo: Database[Document]) -> None:

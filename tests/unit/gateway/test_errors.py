@@ -24,7 +24,7 @@ CONTRACTS = (auth_svc.contract, booking_svc.contract, concert_svc.contract, mail
 PROMISED = {
     400: {"malformed_json", "idempotency_key_missing"},
     401: {"not_authenticated", "token_expired", "session_ended", "bad_credentials"},
-    403: {"forbidden"},
+    403: {"forbidden", "login_too_old"},
     404: {"not_found"},
     409: {
         "sold_out",
@@ -38,6 +38,7 @@ PROMISED = {
         "not_cancellable",
         "wrong_state",
         "email_taken",
+        "has_duties",
         "request_in_progress",
     },
     422: {"invalid", "idempotency_key_reused", "starts_too_soon"},
