@@ -58,7 +58,7 @@ def from_environment() -> dict[str, Any]:
         # And so many may wait for a service that answers nobody.
         "UNANSWERED_AT_ONCE": half,
         "RATELIMIT_ENABLED": os.environ.get("RATELIMIT_ENABLED", "").lower() != "false",
-        # How often a user, or an address without one, may ask; `accounts`: what costs a password's hash or a mail.
+        # How often a user, or an address without one, may ask; `accounts`: what costs more: a hash, a mail, a file.
         "RATES": {
             "reads": _rate("RATELIMIT_READS", "1200 per minute"),
             "writes": _rate("RATELIMIT_WRITES", "300 per minute"),

@@ -34,7 +34,7 @@ def update_profile(body: dict[str, Any]) -> User:
 
 @blueprint.delete("")
 @blueprint.response(204)
-@signed_in(rate="accounts")
+@signed_in()
 def erase_account() -> None:
     """
     Have your account erased: name, address and password are gone, and all your sessions end. It cannot be undone.

@@ -16,6 +16,12 @@ from tests.local_stack import free_port
 from tests.polling import poll
 
 
+def mongod() -> str:
+    """The program."""
+    wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone" / "db" / "bin" / "mongod"
+    return shutil.which("mongod") or str(wheel)
+
+
 class OwnMongod:
     """A replica set of one, as in production; its journal goes to disk by itself twice a second, or when asked to."""
 
@@ -25,12 +31,10 @@ class OwnMongod:
 
     def start(self) -> None:
         """Returns when it takes writes."""
-        wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone" / "db" / "bin" / "mongod"
-        program = shutil.which("mongod") or str(wheel)
         place = ["--dbpath", str(self._folder), "--port", str(self._port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
         how = ["--replSet", replica_set.NAME, "--journalCommitInterval", "500", "--wiredTigerCacheSizeGB", "0.25"]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program, *place, *how], stdout=log)
+            self._process = subprocess.Popen([mongod(), *place, *how], stdout=log)
         poll(self._takes_writes, seconds=60, every=0.1)
 
     def kill(self) -> None:
