@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 
 from tests import local_stack
 from tests.e2e.api_client import Box
-from tests.e2e.outages import IN_TIME, Outage, book_until, wait_for_sales
+from tests.e2e.outages import IN_TIME, Outage, book_until, end
 from tests.e2e.test_kills import must_have_lost_nothing, selling
 from tests.polling import poll
 
@@ -99,7 +99,7 @@ def test_full_disk_is_a_503_in_time_and_loses_nothing(
                 return time.monotonic() > over
 
             book_until(sales, is_over, outage)
-        outage.back = wait_for_sales(sales)
+        end(sales, outage)
     with capsys.disabled():
         print(f"\n  {server:15} full for {FULL} s: {outage}")
     assert outage.longest < IN_TIME

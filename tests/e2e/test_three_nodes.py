@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from local import replica_set
 from tests import local_stack
 from tests.e2e.api_client import Box
-from tests.e2e.outages import IN_TIME, Outage, book_until, wait_for_sales
+from tests.e2e.outages import IN_TIME, Outage, book_until, end
 from tests.e2e.test_kills import must_have_lost_nothing, selling
 from tests.integration.booking_svc.own_mongod import mongod
 from tests.local_stack import free_port
@@ -116,7 +116,7 @@ def test_another_takes_over_and_nothing_is_lost(
             outages.append(outage)
             harm(struck)
             book_until(sales, lambda: any(node.state() == "PRIMARY" for node in others), outage)  # noqa: B023
-            outage.back = wait_for_sales(sales)
+            end(sales, outage)
             mend(struck)
     poll(lambda: primary(nodes), 60, every=0.2)
     with capsys.disabled():
