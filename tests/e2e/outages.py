@@ -20,17 +20,19 @@ class Outage:
     """What a buyer beside the sellers was told meanwhile."""
 
     said: Counter[int] = field(default_factory=Counter)
+    lasted: float = 0.0  #: seconds
     longest: float = 0.0  #: seconds that an answer took
     back: float = 0.0  #: seconds from the end of the outage to the next booking of the sellers
     key: str = field(default_factory=lambda: str(uuid.uuid4()))  #: of the booking that is asked for
 
     def __str__(self) -> str:
         said = ", ".join(f"{number} x {status}" for status, number in sorted(self.said.items()))
-        return f"{said}; {self.longest:.1f} s at most; back after {self.back:.1f} s"
+        return f"for {self.lasted:.1f} s: {said}; {self.longest:.1f} s at most; back after {self.back:.1f} s"
 
 
 def book_until(sales: Sales, over: Callable[[], bool], outage: Outage) -> None:
     """Ask for one booking after the other. Each is made, or refused with 503 and then asked for again."""
+    start = time.monotonic()
     while not over():
         began = time.monotonic()
         answer = _ask(sales, outage)
@@ -38,6 +40,7 @@ def book_until(sales: Sales, over: Callable[[], bool], outage: Outage) -> None:
         outage.said[answer.status_code] += 1
         assert answer.status_code == 201 or int(answer.headers["Retry-After"]) >= 1, answer.text
         time.sleep(0.1)  # the pace of this buyer
+    outage.lasted = time.monotonic() - start
 
 
 def end(sales: Sales, outage: Outage) -> None:

@@ -121,7 +121,7 @@ def test_another_takes_over_and_nothing_is_lost(
     poll(lambda: primary(nodes), 60, every=0.2)
     with capsys.disabled():
         for outage in outages:
-            print(f"\n  until another is primary: {outage}", end="")
+            print(f"\n  no primary {outage}", end="")
         print(f"\n  {len(sales.booked)} bookings, {len(sales.cancelled)} of them cancelled; lost 0")
     assert max(outage.longest for outage in outages) < IN_TIME
     must_have_lost_nothing(sales)
