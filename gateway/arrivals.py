@@ -15,6 +15,7 @@ LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*(\d{1,19})[ \t]*\r\n", re.IGNORE
 CHUNKED = re.compile(rb"\r\nTransfer-Encoding:", re.IGNORECASE)
 EXPECTS = re.compile(rb"\r\nExpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 CLOSES = re.compile(rb"\r\nConnection:[^\r]*close", re.IGNORECASE)
+ORIGIN = re.compile(rb"\r\nOrigin:[ \t]*([!-~]{1,300})[ \t]*\r\n", re.IGNORECASE)
 REQUEST_ID = re.compile(rb"\r\nX-Request-ID:[ \t]*([A-Za-z0-9._-]{1,64})[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -68,6 +69,12 @@ def wants_to_be_asked(received: bytes | bytearray) -> bool:
     """Whether a head is here, and its client waits for a word before it sends the body."""
     end = received.find(END_OF_HEAD)
     return end >= 0 and EXPECTS.search(received, 0, end + 2) is not None
+
+
+def origin(received: bytes | bytearray) -> str | None:
+    """The site whose script asks, as its browser says; None if nobody says so. The head must be here."""
+    named = ORIGIN.search(received, 0, received.find(END_OF_HEAD) + 2)
+    return named[1].decode() if named else None
 
 
 def _kind(head: bytes) -> Kind:

@@ -39,7 +39,7 @@ def from_environment() -> dict[str, Any]:
         # Without it booking_svc is asked for each hold.
         "GATEWAY_REDIS_URL": os.environ.get("GATEWAY_REDIS_URL") or None,
         "MAX_CONTENT_LENGTH": LARGEST_BODY,
-        "CORS_ORIGINS": _origins(),
+        "CORS_ORIGINS": cors_origins(),
         "JWT_SECRET_KEYS": _keys(),
         "JWT_ALGORITHM": "HS256",
         "JWT_DECODE_ALGORITHMS": ["HS256"],
@@ -82,7 +82,7 @@ def from_environment() -> dict[str, Any]:
     }
 
 
-def _origins() -> list[str]:
+def cors_origins() -> list[str]:
     """
     Sites whose scripts may call the API.
 

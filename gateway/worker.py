@@ -19,8 +19,9 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from gateway import unreadable
+from gateway import arrivals, headers, unreadable
 from gateway.arrivals import Kind, TooLarge
+from gateway.config import cors_origins
 from gateway.connection import Connection, Wire
 from gateway.line import Line
 from rabbitmq import logs
@@ -63,6 +64,7 @@ class Worker(ThreadWorker):
         self._reading: dict[Connection, float] = {}
         self._lingering: dict[Connection, float] = {}
         self._turned_away, self._told_at = 0, 0.0
+        self._sites = cors_origins()
         self._accepts_from, self._awaits_turn = 0.0, False
         super().init_process()
 
@@ -168,11 +170,12 @@ class Worker(ThreadWorker):
 
     def _turn_away(self, conn: Connection) -> bool:
         """Whether the connection is good for another request."""
+        told = {"Retry-After": "1", **headers.for_site(arrivals.origin(conn.received), self._sites)}
         request, lasts = conn.request, conn.skip() and self.alive
         self._turned_away += 1
         self._metrics.turned_away.labels(request.kind.value).inc()
         self._metrics.count_unrouted(503, "unavailable")
-        answer = unreadable.problem(503, "unavailable", BUSY, request.request_id, {"Retry-After": "1"}, lasts)
+        answer = unreadable.problem(503, "unavailable", BUSY, request.request_id, told, lasts)
         return conn.sock.offer(answer) and lasts
 
     def _refuse_to_read(self, conn: Connection, status: int) -> None:

@@ -6,13 +6,15 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from email.message import Message
 from http.client import HTTPConnection
 from statistics import median
 
 import psutil
 import pytest
 
+from gateway.worker import BUSY
 from tests.e2e.open_loop import send
 from tests.integration.gateway.serving import HOST, gateway, is_there
 from tests.integration.gateway.slow_clients import MANNERS, Manner, slow_clients
@@ -115,3 +117,24 @@ def test_who_would_wait_too_long_is_turned_away_at_once_and_told_when_to_come_ag
     assert answers.percentile(503, 0.5) < 2, "one after the other they would have waited for a minute"
     assert 'http_turned_away_total{line="rest"}' in counted
     assert 'http_refusals_total{code="unavailable"}' in counted
+
+
+def test_script_of_a_site_that_may_call_can_read_that_it_is_turned_away(stack: LocalStack) -> None:
+    with gateway(stack, amqp_uri=NOWHERE, CORS_ORIGINS="https://shop.example.org") as port, ExitStack() as afterwards:
+
+        def turned_away(origin: str) -> Message | None:
+            """The head of the answer, once there was no room; those before keep a thread for a second each."""
+            for _ in range(FEW):
+                before = afterwards.enter_context(socket.create_connection((HOST, port)))
+                before.sendall(b"GET /v1/concerts HTTP/1.1\r\nHost: x\r\n\r\n")
+            with closing(HTTPConnection(HOST, port, timeout=20)) as connection:
+                connection.request("GET", "/v1/concerts", headers={"Origin": origin})
+                answer = connection.getresponse()
+                return answer.headers if BUSY in answer.read().decode() else None
+
+        ours = poll(lambda: turned_away("https://shop.example.org"), seconds=20)
+        others = poll(lambda: turned_away("https://evil.example"), seconds=20)
+    assert ours["Access-Control-Allow-Origin"] == "https://shop.example.org"
+    assert "Retry-After" in ours["Access-Control-Expose-Headers"]
+    assert others["Access-Control-Allow-Origin"] is None
+    assert ours["Vary"] == others["Vary"] == "Origin"

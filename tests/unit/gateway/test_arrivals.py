@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.arrivals import LARGEST_HEAD, Kind, TooLarge, arrived, wants_to_be_asked
+from gateway.arrivals import LARGEST_HEAD, Kind, TooLarge, arrived, origin, wants_to_be_asked
 from gateway.config import LARGEST_BODY
 
 
@@ -99,3 +99,18 @@ def test_client_that_waits_for_a_word_is_known_by_its_head() -> None:
     assert wants_to_be_asked(whole[:-5])
     assert not wants_to_be_asked(whole[:20])
     assert not wants_to_be_asked(request(body=b"\r\nExpect: 100-continue\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({}, None),
+        ({"Origin": "https://shop.example.org"}, "https://shop.example.org"),
+        ({"oRIGIN": " http://localhost:8080 "}, "http://localhost:8080"),
+        ({"Origin": "two words"}, None),
+        ({"X_Origin": "https://shop.example.org"}, None),
+    ],
+    ids=str,
+)
+def test_site_that_asks_is_read_in_the_head_alone(headers: dict[str, str], named: str | None) -> None:
+    assert origin(request(body=b"\r\nOrigin: https://evil.example\r\n\r\n", **headers)) == named
