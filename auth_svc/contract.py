@@ -229,6 +229,14 @@ class AuthService(Protocol):
             UserNotFound
         """
 
+    def find_user(self, email: str, actor_id: str, origin: Origin) -> User:
+        """
+        Whose address this is, in any spelling of case.
+
+        Raises:
+            UserNotFound
+        """
+
     def record_denial(self, user_id: str, what: str, origin: Origin) -> None:
         """Write into the audit log that the user asked for *what*, which their role does not allow."""
 

@@ -163,6 +163,14 @@ class AuthService:
         self._note("roles_changed", origin, user_id, actor_id, roles=roles)
         return as_user(user)
 
+    @rpc
+    def find_user(self, email: str, actor_id: str, origin: Origin) -> User:
+        user = self.stores.users.with_email(email)
+        if user is None:
+            raise UserNotFound
+        self._note("user_found", origin, user["_id"], actor_id)
+        return as_user(user)
+
     @event_handler("auth_svc", CREDENTIALS_CHANGED)
     def end_older_sessions(self, event: Envelope) -> None:
         """Whoever changed them ended the sessions, unless they were killed in between, or Redis was away."""

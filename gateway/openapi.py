@@ -89,6 +89,7 @@ LINKS: dict[str, tuple[str, dict[str, Document]]] = {
     "hold_tickets": ("hold_id", {"book_tickets": {"hold_id": "$response.body#/id"}}),
     "book_tickets": ("booking_id", {}),
     "register": ("user_id", {}),
+    "find_user": ("user_id", {}),
 }
 PROBLEM_SCHEMA: Document = {
     "type": "object",

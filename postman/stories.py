@@ -85,6 +85,14 @@ STORIES: dict[str, list[Step]] = {
         ),
         register("organiser", "Olga Organiser"),
         Step(
+            "find_user",
+            "Whose address it is",
+            "admin",
+            {"email": "{{organiser_email}}"},
+            keep={"organiser_id": "body.id"},
+            tests={"it is Olga's": "body.name === 'Olga Organiser'"},
+        ),
+        Step(
             "set_roles",
             "Olga becomes an organiser",
             "admin",

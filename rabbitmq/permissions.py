@@ -21,6 +21,7 @@ CALLS: dict[str, dict[str, tuple[str, ...]]] = {
             "end_all_sessions",
             "end_session",
             "erase_account",
+            "find_user",
             "get_contacts",
             "get_profile",
             "list_audit_entries",

@@ -13,6 +13,15 @@ from gateway.sessions import identity
 blueprint = Blueprint("users", __name__, url_prefix="/v1/users", description=__doc__)
 
 
+@blueprint.post("/find")
+@blueprint.arguments(schemas.UserSearch)
+@blueprint.response(200, schemas.User)
+@signed_in("admin")
+def find_user(body: dict[str, Any]) -> User:
+    """Who has this e-mail address. It stands in the body, so that no log of addresses knows it."""
+    return services().auth.find_user(email=body["email"], actor_id=identity().user_id, origin=origin())
+
+
 @blueprint.put("/<string:user_id>/roles")
 @blueprint.arguments(schemas.Roles)
 @blueprint.response(200, schemas.User)

@@ -16,6 +16,7 @@ from gateway.schemas.accounts import (
     Sessions,
     Tokens,
     User,
+    UserSearch,
 )
 from gateway.schemas.bookings import (
     Booking,
@@ -77,4 +78,5 @@ __all__ = [
     "TicketKeys",
     "Tokens",
     "User",
+    "UserSearch",
 ]

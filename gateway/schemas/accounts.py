@@ -74,6 +74,10 @@ class ProfileChange(Schema):
     name = text(100)
 
 
+class UserSearch(Schema):
+    email = _any_email()
+
+
 class Roles(Schema):
     roles = fields.List(
         fields.String(validate=validate.OneOf(ROLES)), required=True, validate=validate.Length(1, len(ROLES)),

@@ -380,3 +380,13 @@ def look_for_canaries(box: Box) -> None:
     assert len(logs) >= 8
     for text in [*(file.read_text(errors="replace") for file in logs), json.dumps(entries(box))]:
         assert not [secret for secret in secrets if secret in text]
+
+
+def test_admin_finds_who_has_an_address_and_it_is_noted(box: Box) -> None:
+    person, admin = box.register(), box.admin()
+    found = admin.post("/v1/users/find", {"email": person.user["email"].upper()})
+    assert (found.status_code, found.json()) == (200, person.user)
+    assert problem(admin.post("/v1/users/find", {"email": f"{uuid.uuid4().hex}@example.org"})) == (404, "not_found")
+    assert problem(person.post("/v1/users/find", {"email": person.user["email"]})) == (403, "forbidden")
+    noted = {entry["event"]: entry for entry in entries(box, user_id=person.id)}
+    assert noted["user_found"]["actor_id"] == admin.id

@@ -30,7 +30,9 @@ PUBLIC = {
 }  # fmt: skip
 #: The routes for a role; all others with a token are for whoever is signed in.
 ROLES = {
-    **dict.fromkeys((("GET", "/v1/audit-log"), ("PUT", "/v1/users/{user_id}/roles")), "admin"),
+    **dict.fromkeys(
+        (("GET", "/v1/audit-log"), ("POST", "/v1/users/find"), ("PUT", "/v1/users/{user_id}/roles")), "admin"
+    ),
     **dict.fromkeys(
         (
             ("POST", "/v1/concerts"), ("PATCH", "/v1/concerts/{concert_id}"), ("DELETE", "/v1/concerts/{concert_id}"),
@@ -286,6 +288,7 @@ def good_bodies(world: World) -> dict[Operation, Any]:
         ("POST", "/v1/auth/verify-email"): {"token": "x"},
         ("PATCH", "/v1/me"): {"name": "Eve"},
         ("PUT", "/v1/me/password"): {"current_password": "wrong", "new_password": PASSWORD},
+        ("POST", "/v1/users/find"): {"email": world.people["other"].user["email"]},
         ("PUT", "/v1/users/{user_id}/roles"): {"roles": ["customer"]},
         ("POST", "/v1/concerts"): concert_body(),
         ("PATCH", "/v1/concerts/{concert_id}"): {"title": "Another title"},
