@@ -109,7 +109,9 @@ class Tokens(Schema):
 class Session(Schema):
     id = fields.String(required=True)
     device = fields.String(required=True, metadata={"description": "what the client called itself"})
-    address = fields.String(required=True, metadata={"description": "where the session was begun"})
+    address = fields.String(
+        required=True, metadata={"description": "where the session was begun", "example": "192.0.2.1"}
+    )
     created_at = Time(required=True)
     last_seen_at = Time(required=True)
     current = fields.Boolean(required=True, metadata={"description": "the session you are asking with"})
@@ -132,7 +134,7 @@ class AuditEntry(Schema):
     actor_id = fields.String(
         required=True, allow_none=True, metadata={"description": "who did it, where that was shown"}
     )
-    address = fields.String(required=True, allow_none=True)
+    address = fields.String(required=True, allow_none=True, metadata={"example": "192.0.2.1"})
     device = fields.String(required=True, allow_none=True)
     request_id = fields.String(required=True, allow_none=True)
     details = fields.Dict(keys=fields.String(), required=True)
