@@ -11,24 +11,33 @@ local function next_free(code, from, bound)
   return from <= bound and redis.call('BITPOS', taken_key(code), 0, from, bound, 'BIT') or -1
 end
 
--- Where *wanted* seats side by side begin in the row, as near as can be to its middle; nil: it has not so many.
+-- Where *wanted* seats side by side begin in the row: so that no single seat is left over beside them, if that can be,
+-- and then as near as can be to its middle; nil: it has not so many.
 local function side_by_side(code, wanted, first, last, accessible)
   local first_byte = math.floor(first / 8)
   local bits = redis.call('GETRANGE', taken_key(code), first_byte, math.floor(last / 8))
-  local free, best, best_distance, byte = 0, nil, nil, nil
+  local best, fewest, least, byte = nil, nil, nil, nil
+
+  local function choose(from, past) -- among the free seats between two that are not
+    for begin = from, past - wanted do
+      local singles = (begin - from == 1 and 1 or 0) + (past - wanted - begin == 1 and 1 or 0)
+      local distance = math.abs(2 * begin + wanted - 1 - first - last)
+      if not best or singles < fewest or (singles == fewest and distance < least) then
+        best, fewest, least = begin, singles, distance
+      end
+    end
+  end
+
+  local from = first
   for number = first, last do
     local bit_number = number % 8
     if bit_number == 0 or not byte then byte = string.byte(bits, (number - bit_number) / 8 - first_byte + 1) or 0 end
     if bit.band(byte, MASKS[bit_number]) ~= 0 or (accessible and is_set(accessible, number)) then
-      free = 0
-    else
-      free = free + 1
-      if free >= wanted then
-        local distance = math.abs(2 * number - wanted + 1 - first - last)
-        if not best or distance < best_distance then best, best_distance = number - wanted + 1, distance end
-      end
+      choose(from, number)
+      from = number + 1
     end
   end
+  choose(from, last + 1)
   return best
 end
 

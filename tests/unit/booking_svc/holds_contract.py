@@ -609,15 +609,32 @@ class HoldsContract:
     @pytest.mark.parametrize(
         ("quantity", "best"),
         [
-            (1, ["B-1-3"]),
-            (2, ["B-1-3", "B-1-4"]),
+            (1, ["B-1-4"]),
+            (2, ["B-1-2", "B-1-3"]),
             (3, ["B-1-2", "B-1-3", "B-1-4"]),
             (5, ["B-1-2", "B-1-3", "B-1-4", "B-1-5", "B-1-6"]),
         ],
     )
-    def test_best_seats_are_side_by_side_in_the_middle_of_the_first_row(
+    def test_best_seats_are_in_the_middle_of_the_first_row_and_leave_no_single_one(
         self, theatre: Stall, quantity: int, best: list[str]
     ) -> None:
+        assert theatre.names(theatre.hold("h", "ada", items(balcony=quantity))) == best
+
+    @pytest.mark.parametrize(
+        ("taken", "quantity", "best"),
+        [
+            ("B-1-2", 2, ["B-1-3", "B-1-4"]),
+            ("B-1-2", 1, ["B-1-3"]),
+            ("B-1-6", 1, ["B-1-2"]),  # further from the middle than B-1-3, beside which B-1-2 would be left over
+            ("B-1-6", 2, ["B-1-2", "B-1-3"]),
+            ("B-1-2", 3, ["B-1-3", "B-1-4", "B-1-5"]),  # one is left over, wherever they are
+            ("B-1-4", 1, ["B-1-3"]),
+        ],
+    )
+    def test_single_seat_is_left_over_only_where_it_cannot_be_helped(
+        self, theatre: Stall, taken: str, quantity: int, best: list[str]
+    ) -> None:
+        theatre.hold("first", "bob", seats("balcony", taken))
         assert theatre.names(theatre.hold("h", "ada", items(balcony=quantity))) == best
 
     def test_best_seats_are_in_the_next_row_when_none_has_enough_side_by_side(self, theatre: Stall) -> None:
@@ -635,7 +652,7 @@ class HoldsContract:
         theatre.release_hold("apart", "cy")
         theatre.release_hold("second", "bob")
         theatre.release_hold("first", "ada")
-        assert theatre.names(theatre.hold("together", "dee", items(balcony=2))) == ["B-1-3", "B-1-4"]
+        assert theatre.names(theatre.hold("together", "dee", items(balcony=2))) == ["B-1-2", "B-1-3"]
 
     def test_accessible_seats_are_given_last_unless_they_are_named(self, theatre: Stall) -> None:
         others = theatre.hold("others", "ada", items(balcony=9))

@@ -510,10 +510,17 @@ def best_adjacent(concert: Concert, code: str, free: list[int], quantity: int) -
     for row in concert.offer.plans[code].rows:
         numbers = [n for n in free if row.first <= n < row.first + row.seats]
         runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
-        spans = [run[i : i + quantity] for run in runs for i in range(len(run) - quantity + 1)]
-        if spans and quantity:
+        places = [(run, i) for run in runs for i in range(len(run) - quantity + 1)]
+        if places and quantity:
             middle = row.first + (row.seats - 1) / 2
-            return min(spans, key=lambda span: abs((span[0] + span[-1]) / 2 - middle))
+
+            def rank(place: tuple[list[int], int]) -> tuple[int, float]:
+                run, i = place
+                singles = (i, len(run) - quantity - i).count(1)
+                return singles, abs(run[i] + (quantity - 1) / 2 - middle)  # noqa: B023
+
+            run, i = min(places, key=rank)
+            return run[i : i + quantity]
     return []
 
 
