@@ -210,15 +210,16 @@ class AuthService(Protocol):
             InvalidToken: it has been used, replaced, or is older than a day.
         """
 
-    def erase_account(self, user_id: str, session_id: str, origin: Origin) -> None:
+    def erase_account(self, user_id: str, actor_id: str, session_id: str, origin: Origin) -> None:
         """
         Forget who the user is, and end every session: name, address and password are gone. The id stays, and with it
-        what was booked. Repeated, it changes nothing.
+        what was booked. Repeated, it changes nothing. Whoever does it (*actor_id*) has this session.
 
         Raises:
-            LoginTooOld: this session was begun more than 15 minutes ago.
+            LoginTooOld: the session was begun more than 15 minutes ago.
             HasDuties: the user is an organiser or an admin.
-            SessionNotFound: the user has no such session.
+            SessionNotFound: the actor has no such session.
+            UserNotFound: there has never been such a user.
         """
 
     def set_roles(self, user_id: str, roles: list[Role], actor_id: str, origin: Origin) -> User:

@@ -24,7 +24,7 @@ from auth_svc.contract import (
 )
 from auth_svc.dependencies import StoresProvider
 from auth_svc.sessions import TokenReused
-from auth_svc.users import UserDocument, as_user, version_of
+from auth_svc.users import UserDocument, as_user, is_erased, version_of
 from rabbitmq.entrypoints import Redelivered, RequestId, event_handler, rpc
 from rabbitmq.logs import fields
 from rabbitmq.outbox import Envelope
@@ -146,14 +146,15 @@ class AuthService:
         self._note("email_verified", origin, user["_id"], user["_id"])
 
     @rpc
-    def erase_account(self, user_id: str, session_id: str, origin: Origin) -> None:
-        with suppress(UserNotFound):  # erased, and not answered
-            user = self.stores.users.get(user_id)
-            self.stores.sessions.require_recent_login(user_id, session_id)
-            self.stores.users.erase(user_id, self.request_id)
+    def erase_account(self, user_id: str, actor_id: str, session_id: str, origin: Origin) -> None:
+        user = self.stores.users.get_even_erased(user_id)
+        if not is_erased(user):
+            self.stores.sessions.require_recent_login(actor_id, session_id)
             self.stores.tries.forget_homes(user["email"])
+            with suppress(UserNotFound):  # somebody else was faster
+                self.stores.users.erase(user_id, self.request_id)
         self.stores.sessions.end_all(user_id)
-        self._note("account_erased", origin, user_id, user_id)
+        self._note("account_erased", origin, user_id, actor_id)
         log.info("account erased", extra=fields(user=user_id))  # a restored dump does not know it
 
     @rpc
@@ -241,6 +242,7 @@ class AuthService:
         if self.stores.users.version(user["_id"]) != version_of(user):
             with suppress(SessionNotFound):  # the news of the change was faster
                 self.stores.sessions.end(user["_id"], session["id"])
+            self.stores.tries.forget_homes(user["email"])  # the login was one, and the account may have been erased
             raise SessionEnded
         return Login(user=as_user(user), session=session)
 

@@ -136,6 +136,13 @@ class Users:
         """
         return _found(self._users.find_one(_living(user_id)), user_id)
 
+    def get_even_erased(self, user_id: str) -> UserDocument:
+        """
+        Raises:
+            UserNotFound: there has never been such a user.
+        """
+        return _found(self._users.find_one({"_id": user_id}), user_id)
+
     def version(self, user_id: str) -> int:
         """
         The version of the user's credentials now; who has been erased has a newer one than before.
@@ -172,8 +179,8 @@ class Users:
         Forget who the user is, and have their sessions end, by the event if not sooner.
 
         Raises:
-            UserNotFound
             HasDuties: they are more than a customer.
+            UserNotFound
         """
         forgotten = {
             "email": f"erased:{user_id}",  # no address, and like no other: one_user_per_address wants one of each
@@ -299,6 +306,10 @@ def version_of(user: UserDocument) -> int:
     Users of the first version of the platform have none, which is 0.
     """
     return int(user.get("credentials_version") or 0)
+
+
+def is_erased(user: UserDocument) -> bool:
+    return user.get("erased_at") is not None
 
 
 def as_user(document: UserDocument) -> User:

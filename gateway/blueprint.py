@@ -51,6 +51,12 @@ class Blueprint(flask_smorest.Blueprint):
 
         return decorate
 
+    @staticmethod
+    def streams(view: View) -> View:
+        """The answer is sent while it is made: it has no ETag, and is never 304."""
+        view.streams = True  # type: ignore[attr-defined]  # functools.wraps carries it outwards
+        return view
+
     def route(self, rule: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """
         Serve a view, and tell in the OpenAPI document who may call it.

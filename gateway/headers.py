@@ -60,6 +60,9 @@ def _add(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
     given = {name.lower() for name, _ in response.headers}
     response.headers.extend([header for header in SECURITY.items() if header[0].lower() not in given])
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        response.set_data(b"")  # for flask-smorest a view's None is JSON's null
+        del response.headers["Content-Length"]
     if response.status_code in (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT) and not response.get_data():
         response.headers.pop("Content-Type", None)  # there is nothing that it could be the form of
     if request.is_secure:  # as a trusted proxy says; over plain HTTP browsers ignore it

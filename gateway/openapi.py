@@ -171,7 +171,7 @@ def _complete_operation(path: str, method: str, operation: Document, view: Any, 
     if not path.startswith("/docs"):
         parameters.append({"$ref": "#/components/parameters/X-Request-ID"})
     succeeded = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
-    if method == "get" and path.startswith(("/v1/", "/openapi")):
+    if method == "get" and path.startswith(("/v1/", "/openapi")) and not getattr(view, "streams", False):
         parameters.append({"$ref": "#/components/parameters/If-None-Match"})
         operation["responses"]["304"] = {
             "description": "Nothing has changed since the ETag in If-None-Match.",

@@ -1,4 +1,4 @@
-"""All that is stored about a user, as one JSON file for them."""
+"""What is stored about a user, as one JSON file for them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -50,7 +50,7 @@ def _object(user: User, parts: Mapping[str, Iterable[str]]) -> Iterator[str]:
 def _array(schema: Schema, some: Iterable[Page]) -> Iterator[str]:
     before = "["
     for page in some:
-        for entry in schema.dump(page["items"], many=True):
-            yield before + json.dumps(entry)
+        if page["items"]:
+            yield before + ",".join(map(json.dumps, schema.dump(page["items"], many=True)))
             before = ","
     yield "[]" if before == "[" else "]"

@@ -13,6 +13,8 @@ PATIENCE = 10
 PATIENCE_FOR_TAKING = 60
 #: Characters of a server's answer that are kept as a reason.
 REASON_LENGTH = 300
+#: An e-mail address in it: the recipient's, or where a server would have forwarded the mail to.
+ADDRESS = re.compile(r"[^\s<>()\[\],;:\"']+@[^\s<>()\[\],;:\"']+")
 #: Replies that ask for a login, or refuse it (RFC 4954): they are not about the mail.
 LOGIN_REPLIES = (530, 534, 535, 538)
 #: Names of this machine itself: what is said to them does not leave it.
@@ -80,7 +82,7 @@ class MailServer:
         try:
             self._hand_over(sender, recipient, mail)
         except (Refused, NotTaken) as error:
-            raise type(error)(_kept(str(error), recipient)) from error
+            raise type(error)(_kept(str(error))) from error
 
     def _hand_over(self, sender: str, recipient: str, mail: bytes) -> None:
         try:
@@ -145,9 +147,9 @@ def _reason(code: int, text: Any) -> str:
     return f"{code} {said}"
 
 
-def _kept(reason: str, recipient: str) -> str:
-    """*reason* as logs and bookings keep it: not with the address, which outlives there the account that it is of."""
-    return re.sub(re.escape(recipient), "...", reason, flags=re.IGNORECASE)[:REASON_LENGTH]
+def _kept(reason: str) -> str:
+    """*reason* as logs and bookings keep it: without e-mail addresses, since it outlives the account."""
+    return ADDRESS.sub("...", reason)[:REASON_LENGTH]
 
 
 def _bytes(text: Any) -> bytes:

@@ -39,18 +39,24 @@ def erase_account() -> None:
     """
     Have your account erased: name, address and password are gone, and all your sessions end. It cannot be undone.
 
-    Log in within the 15 minutes before. What you have booked stays booked, under an id that tells nobody who you are:
-    cancel it first if you do not want it, or keep the tickets, since you can neither see them here nor get mails about
-    them any more.
+    It needs a login within the last 15 minutes. What you have booked stays booked, under an id that tells nobody who
+    you are: cancel it first if you do not want it, or keep the tickets. Afterwards you can neither see them here nor
+    get mails about them. If the answer is lost, a repeated request is told `session_ended`.
     """
-    services().auth.erase_account(user_id=identity().user_id, session_id=identity().session_id, origin=origin())
+    me = identity()
+    services().auth.erase_account(user_id=me.user_id, actor_id=me.user_id, session_id=me.session_id, origin=origin())
 
 
 @blueprint.get("/data")
 @blueprint.response(200, schemas.OwnData)
+@blueprint.streams
 @signed_in(rate="accounts")
 def export_data() -> Response:
-    """All that is stored about you, as a file: profile, sessions, bookings, and the security events of your account."""
+    """
+    What is stored about you, as a file: profile, sessions, bookings, and the security events of your account.
+
+    Holds, which last half an hour at most, are not in it, nor the concerts of an organiser: GET /v1/concerts/mine.
+    """
     user = services().auth.get_profile(user_id=identity().user_id)
     sessions = services().auth.list_sessions(user_id=user["id"])
     return own_data.export(services(), user, _marked(sessions))

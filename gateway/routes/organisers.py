@@ -54,6 +54,7 @@ def list_concert_bookings(page: dict[str, Any], concert_id: str) -> dict[str, An
 
 @blueprint.get("/<string:concert_id>/bookings.csv")
 @blueprint.response(200, {"type": "string"}, content_type="text/csv")
+@blueprint.streams
 @signed_in("organiser")
 def export_concert_bookings(concert_id: str) -> Response:
     """The same as a table for a spreadsheet, a row for each ticket."""

@@ -22,6 +22,19 @@ def find_user(body: dict[str, Any]) -> User:
     return services().auth.find_user(email=body["email"], actor_id=identity().user_id, origin=origin())
 
 
+@blueprint.delete("/<string:user_id>")
+@blueprint.response(204)
+@signed_in("admin")
+def erase_user(user_id: str) -> None:
+    """
+    Erase the account of somebody who asks for it and cannot do it themselves, as DELETE /v1/me does.
+
+    It needs a login of yours within the last 15 minutes. Once more for who is erased already, it is 204 as well.
+    """
+    me = identity()
+    services().auth.erase_account(user_id=user_id, actor_id=me.user_id, session_id=me.session_id, origin=origin())
+
+
 @blueprint.put("/<string:user_id>/roles")
 @blueprint.arguments(schemas.Roles)
 @blueprint.response(200, schemas.User)

@@ -44,6 +44,7 @@ class Promises:
         kinds = promised.get("content", {})
         if not kinds:
             assert not answer.content, f"{where} with a body"
+            assert "Content-Type" not in answer.headers, f"{where} with a form of no body"
             return
         kind = answer.headers["Content-Type"].partition(";")[0]
         matching = kind if kind in kinds else "*/*"

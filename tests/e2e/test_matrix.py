@@ -31,7 +31,11 @@ PUBLIC = {
 #: The routes for a role; all others with a token are for whoever is signed in.
 ROLES = {
     **dict.fromkeys(
-        (("GET", "/v1/audit-log"), ("POST", "/v1/users/find"), ("PUT", "/v1/users/{user_id}/roles")), "admin"
+        (
+            ("GET", "/v1/audit-log"), ("POST", "/v1/users/find"), ("PUT", "/v1/users/{user_id}/roles"),
+            ("DELETE", "/v1/users/{user_id}"),
+        ),
+        "admin",
     ),
     **dict.fromkeys(
         (
@@ -213,6 +217,7 @@ IDENTITIES = ("user_id", "organiser_id", "viewer_id")
 MORE = {
     "origin": {"address": "192.0.2.1", "device": "test"}, "limit": 10, "cursor": None, "idempotency_key": "a-key",
     "changes": {"title": "Another title"}, "name": "x", "roles": ["admin"],
+    "actor_id": "somebody",
 }  # fmt: skip
 
 

@@ -135,6 +135,20 @@ def test_refusal_for_good_says_why_without_the_address(sink: MailSink) -> None:
         send(sink.url)
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("550 <ADA@example.org>: unknown", "550 <...>: unknown"),
+        ("550 ada@example.org (now eva@example.com) unknown", "550 ... (now ...) unknown"),
+        ("451 try again @ noon", "451 try again @ noon"),
+        (f"451 {'x' * 400} ada@example.org", f"451 {'x' * 296}"),
+        (f"451 {'x' * 290} ada@example.org", f"451 {'x' * 290} ..."),
+    ],
+)
+def test_reason_is_kept_without_addresses(said: str, kept: str) -> None:
+    assert mail_server._kept(said) == kept
+
+
 def test_refusal_for_now_says_why_without_the_address(sink: MailSink) -> None:
     sink.mood = "refuse"
     with pytest.raises(NotTaken, match=r"^451 4[.]7[.]1 <[.]{3}>: come back later$"):

@@ -162,7 +162,9 @@ def test_answer_without_a_body_has_no_form(status: int) -> None:
     app.config["CORS_ORIGINS"] = []
     headers.register(app)
     app.add_url_rule("/", view_func=lambda: Response(status=status))
-    assert "Content-Type" not in app.test_client().get("/").headers
+    answer = app.test_client().get("/")
+    assert "Content-Type" not in answer.headers
+    assert answer.headers.get("Content-Length") == {202: "0", 204: None}[status]
 
 
 def test_scheme_of_a_token_may_be_in_any_case(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
