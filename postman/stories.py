@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PASSWORD = "correct horse battery staple"
+NEW_PASSWORD = "another horse, another staple"
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class Step:
     until: str | None = None  #: ask again, for a while, until this expression is true
 
 
-def login(who: str) -> Step:
+def login(who: str, name: str | None = None, password: str = "{{password}}") -> Step:
     return Step(
         "login",
-        f"{who.title()} logs in",
-        body={"email": f"{{{{{who}_email}}}}", "password": "{{password}}"},
+        name or f"{who.title()} logs in",
+        body={"email": f"{{{{{who}_email}}}}", "password": password},
         keep={f"{who}_token": "body.access_token", f"{who}_refresh_token": "body.refresh_token"},
     )
 
@@ -353,41 +354,26 @@ ENDINGS: dict[str, list[Step]] = {
             "change_password",
             "A new password",
             "buyer",
-            {"current_password": "{{password}}", "new_password": "another horse, another staple"},
+            {"current_password": "{{password}}", "new_password": NEW_PASSWORD},
         ),
-        Step(
-            "login",
-            "Log in with it",
-            body={"email": "{{buyer_email}}", "password": "another horse, another staple"},
-            keep={"buyer_token": "body.access_token"},
-        ),
+        login("buyer", "Log in with it", NEW_PASSWORD),
         Step("list_sessions", "The sessions that are left", "buyer", keep={"session_id": "body.items[0].id"}),
         Step("end_session", "End one", "buyer"),
         Step("get_profile", "Its token is worth nothing", "buyer", status=401, code="session_ended"),
-        Step(
-            "login",
-            "Log in again",
-            body={"email": "{{buyer_email}}", "password": "another horse, another staple"},
-            keep={"buyer_token": "body.access_token"},
-        ),
+        login("buyer", "Log in again", NEW_PASSWORD),
         Step(
             "export_data",
-            "All that is stored about her",
+            "What is stored about him",
             "buyer",
-            tests={"her bookings are among it": "body.bookings.length > 0"},
+            tests={"his bookings are among it": "body.bookings.length > 0"},
         ),
         Step("end_all_sessions", "End them all", "buyer"),
-        Step(
-            "login",
-            "Log in for the last time",
-            body={"email": "{{buyer_email}}", "password": "another horse, another staple"},
-            keep={"buyer_token": "body.access_token"},
-        ),
+        login("buyer", "Log in for the last time", NEW_PASSWORD),
         Step("erase_account", "Have the account erased", "buyer"),
         Step(
             "login",
             "There is nobody of this name",
-            body={"email": "{{buyer_email}}", "password": "another horse, another staple"},
+            body={"email": "{{buyer_email}}", "password": NEW_PASSWORD},
             status=401,
             code="bad_credentials",
         ),
