@@ -11,7 +11,7 @@ from tests import local_stack
 from tests.e2e.api_client import Box, Person, problem
 from tests.polling import poll
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 def recipe(begins: str) -> str:
