@@ -69,11 +69,7 @@ class AuthService:
         except TokenReused as reused:
             self._note("refresh_token_reused", origin, reused.args[0], None)
             raise SessionEnded from reused
-        try:
-            user = self.stores.users.get(rotated.user_id)
-        except UserNotFound as erased:
-            self.stores.sessions.end_all(rotated.user_id)
-            raise SessionEnded from erased
+        user = self.stores.users.get_even_erased(rotated.user_id)
         if rotated.credentials_version < version_of(user):  # Redis was rolled back, or we are in the middle of it
             self.stores.sessions.end_older(user["_id"], version_of(user))
             raise SessionEnded

@@ -186,7 +186,8 @@ class Users:
             "email": f"erased:{user_id}",  # no address, and like no other: one_user_per_address wants one of each
             "name": "",
             "password_hash": "",
-            **dict.fromkeys(("email_verified_at", "verification"), "$$REMOVE"),
+            "email_verified_at": "$$REMOVE",
+            "verification": "$$REMOVE",
             "erased_at": "$$NOW",
         }
         if self._change_credentials({**_living(user_id), "roles": ["customer"]}, forgotten, request_id) is None:

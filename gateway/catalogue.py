@@ -74,7 +74,7 @@ CODES: dict[str, Code] = {
     ),
     "login_too_old": Code(
         403,
-        "What cannot be undone needs a login within the last 15 minutes. Refreshing tokens is none.",
+        "What cannot be undone needs a login within the last 15 minutes. Refreshing tokens does not count.",
         "Let the user log in again with their password, and repeat the request with the new token.",
         (Step("Log in again.", "POST", "/v1/auth/login"),),
     ),

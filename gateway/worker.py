@@ -170,7 +170,9 @@ class Worker(ThreadWorker):
 
     def _turn_away(self, conn: Connection) -> bool:
         """Whether the connection is good for another request."""
-        told = {"Retry-After": "1", **headers.for_site(arrivals.origin(conn.received), self._sites)}
+        told = {"Retry-After": "1"}
+        if self._sites:
+            told |= headers.for_site(arrivals.origin(conn.received), self._sites)
         request, lasts = conn.request, conn.skip() and self.alive
         self._turned_away += 1
         self._metrics.turned_away.labels(request.kind.value).inc()

@@ -80,12 +80,6 @@ class MailServer:
                 up a mail, whatever its code: it is set up wrongly, and somebody will mend that.
         """
         try:
-            self._hand_over(sender, recipient, mail)
-        except (Refused, NotTaken) as error:
-            raise type(error)(_kept(str(error))) from error
-
-    def _hand_over(self, sender: str, recipient: str, mail: bytes) -> None:
-        try:
             server = self._connect()
             try:
                 self._converse(server, sender, recipient, mail)
@@ -97,7 +91,7 @@ class MailServer:
             # smtplib tells of a server that did not answer as of one that went away.
             if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
                 raise TooSlow("The mail server did not answer in time.") from error
-            raise NotTaken(str(error) or type(error).__name__) from error
+            raise NotTaken(_kept(str(error)) or type(error).__name__) from error
 
     def _connect(self) -> smtplib.SMTP:
         if self.implicit_tls:
@@ -144,7 +138,7 @@ def _check(answer: tuple[int, bytes]) -> None:
 def _reason(code: int, text: Any) -> str:
     """`550 no such mailbox`, on one line."""
     said = " ".join(_bytes(text).decode(errors="replace").split())
-    return f"{code} {said}"
+    return _kept(f"{code} {said}")
 
 
 def _kept(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""What somebody gets who asks for all that is stored about them."""
+"""What somebody gets who asks what is stored about them."""
 
 from marshmallow import Schema, fields
 

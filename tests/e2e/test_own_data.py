@@ -220,5 +220,7 @@ def test_sessions_end_also_if_the_process_died_in_the_middle(box: Box) -> None:
     person = box.register()
     with MongoClient[Document](box.stack.mongo_uri, tz_aware=True) as mongo:
         Users(mongo["auth_svc"]).erase(person.id)
+    refreshed = box.http.post("/v1/auth/refresh", headers={"Authorization": f"Bearer {person.refresh_token}"})
+    assert problem(refreshed) == (401, "session_ended")
     poll(lambda: person.get("/v1/me").status_code == 401, seconds=20)
     assert problem(person.get("/v1/me")) == (401, "session_ended")

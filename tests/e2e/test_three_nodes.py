@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests import local_stack
 from tests.e2e.api_client import Box
 from tests.e2e.outages import IN_TIME, Outage, book_until, end
 from tests.e2e.test_kills import must_have_lost_nothing, selling
-from tests.integration.booking_svc.own_mongod import mongod
+from tests.integration.booking_svc.own_mongod import start_mongod
 from tests.local_stack import free_port
 from tests.polling import poll
 
@@ -40,10 +39,8 @@ class Node:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        place = ["--dbpath", str(self.folder), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        how = ["--replSet", replica_set.NAME, "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", "--quiet"]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([mongod(), *place, *how], stdout=log)
+        how = ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "256", "--quiet"]
+        self._process = start_mongod(self.folder, self.port, *how)
 
     def state(self) -> str:
         """`PRIMARY`, `SECONDARY`, or what else it says of itself; empty when it says nothing."""

@@ -16,10 +16,13 @@ from tests.local_stack import free_port
 from tests.polling import poll
 
 
-def mongod() -> str:
-    """The program."""
+def start_mongod(folder: Path, port: int, *how: str) -> subprocess.Popen[bytes]:
+    """A member of a replica set, with its data and its log in *folder*."""
     wheel = Path(sysconfig.get_paths()["purelib"]) / "fiftyone" / "db" / "bin" / "mongod"
-    return shutil.which("mongod") or str(wheel)
+    program = shutil.which("mongod") or str(wheel)
+    place = ["--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen([program, *place, "--replSet", replica_set.NAME, *how], stdout=log)
 
 
 class OwnMongod:
@@ -31,10 +34,8 @@ class OwnMongod:
 
     def start(self) -> None:
         """Returns when it takes writes."""
-        place = ["--dbpath", str(self._folder), "--port", str(self._port), "--bind_ip", "127.0.0.1", "--nounixsocket"]
-        how = ["--replSet", replica_set.NAME, "--journalCommitInterval", "500", "--wiredTigerCacheSizeGB", "0.25"]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([mongod(), *place, *how], stdout=log)
+        how = ["--journalCommitInterval", "500", "--wiredTigerCacheSizeGB", "0.25"]
+        self._process = start_mongod(self._folder, self._port, *how)
         poll(self._takes_writes, seconds=60, every=0.1)
 
     def kill(self) -> None:
