@@ -27,7 +27,7 @@ def test_file_says_what_the_code_says() -> None:
 
 
 def test_command_prints_the_file() -> None:
-    assert CliRunner().invoke(main, ["topology", "definitions"]).output == FILE.read_text()
+    assert CliRunner().invoke(main, ["topology", "definitions"]).stdout == FILE.read_text()
 
 
 def test_file_holds_no_user_and_no_password() -> None:
@@ -121,7 +121,7 @@ def test_hash_fits_its_password_and_no_two_are_the_same() -> None:
 
 def test_users_command_prints_hashes_of_the_passwords_in_the_environment() -> None:
     passwords = {password_variable(user): f"password of {user}" for user in USERS}
-    printed = CliRunner().invoke(main, ["topology", "users"], env=passwords).output
+    printed = CliRunner().invoke(main, ["topology", "users"], env=passwords).stdout
     assert [user["name"] for user in json.loads(printed)["users"]] == list(USERS)
     assert not [password for password in passwords.values() if password in printed]
 
